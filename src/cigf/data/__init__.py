@@ -1,0 +1,1 @@
+"""From event logs to checked, id-mapped, split datasets; runs without torch."""

@@ -1,0 +1,82 @@
+"""External ids (strings or integers) and the row numbers that stand for them inside."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from cigf.errors import DataError, UnknownIdError
+
+UNKNOWN = -1
+"""Row number that `IdMap.find` gives for an id it does not hold."""
+
+
+class IdMap:
+    """A frozen two-way map between external ids and rows 0..n-1.
+
+    Args:
+        ids: The external ids in row order: unique, without nulls, integers or strings.
+        entity: What they are ids of, for messages: "user" or "item".
+
+    Raises:
+        DataError: An id is null or stands twice.
+    """
+
+    def __init__(self, ids: pl.Series, entity: str) -> None:
+        if ids.null_count():
+            raise DataError(f"{entity} ids: {ids.null_count()} are missing")
+        if ids.n_unique() != len(ids):
+            raise DataError(f"{entity} ids: {len(ids) - ids.n_unique()} stand more than once")
+        self._ids = ids
+        self.entity = entity
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def ids(self) -> pl.Series:
+        """All external ids in row order."""
+        return self._ids
+
+    @cached_property
+    def _rows(self) -> dict[Any, int]:
+        return {external: row for row, external in enumerate(self._ids.to_list())}
+
+    def find(self, ids: pl.Series | Sequence[Any]) -> NDArray[np.int64]:
+        """Return the row of each external id, `UNKNOWN` (-1) where it has none.
+
+        An id matches by value after conversion to the map's type, so "17" finds 17.
+        """
+        wanted = ids if isinstance(ids, pl.Series) else pl.Series("id", list(ids), strict=False)
+        cast = wanted.cast(self._ids.dtype, strict=False)
+        known = pl.DataFrame({"id": self._ids, "row": np.arange(len(self), dtype=np.int64)})
+        joined = pl.DataFrame({"id": cast}).join(
+            known, on="id", how="left", maintain_order="left"
+        )
+        return joined["row"].fill_null(UNKNOWN).to_numpy()
+
+    def row(self, external: Any) -> int:
+        """Return the row of one external id.
+
+        Raises:
+            UnknownIdError: The id is not in the map.
+        """
+        found = self._rows.get(external)
+        if found is None:
+            found = int(self.find([external])[0])
+        if found == UNKNOWN:
+            raise UnknownIdError(f"{self.entity} {external!r} is not known ({len(self)} are)")
+        return found
+
+    def external(self, rows: NDArray[np.integer[Any]]) -> pl.Series:
+        """Return the external ids of rows, in their order."""
+        return self._ids.gather(pl.Series(np.asarray(rows, dtype=np.int64)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IdMap) and self._ids.equals(other._ids)
+
+    def __hash__(self) -> int:
+        return hash((len(self), self.entity))

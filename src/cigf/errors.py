@@ -1,0 +1,72 @@
+"""Every exception of cigf: what is wrong, what was given, what is allowed, what to do.
+
+The command line prints the message alone and exits with the class's `exit_code`
+(2: the input or the call must change; 1: the work itself failed).
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class CigfError(Exception):
+    """Base of all errors that cigf raises on purpose."""
+
+    exit_code = 1
+
+
+class DataError(CigfError):
+    """An event log, a dataset folder or a published file is not what it should be."""
+
+    exit_code = 2
+
+
+class ConfigError(CigfError):
+    """An option is unknown, misspelt, out of range or contradicts another."""
+
+    exit_code = 2
+
+
+class ArtifactError(CigfError):
+    """A run, checkpoint or artifact folder cannot be read as one."""
+
+    exit_code = 2
+
+
+class OutputError(CigfError):
+    """The result cannot be written: it exists already, or the disk is full."""
+
+    exit_code = 2
+
+
+class UnknownIdError(CigfError):
+    """A user or item id is not in the dataset or model."""
+
+    exit_code = 2
+
+
+class MissingExtraError(CigfError):
+    """An optional dependency is not installed."""
+
+    exit_code = 2
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package}, which is not installed; "
+            f"install it with: pip install 'cigf[{extra}]'"
+        )
+
+
+class DivergedError(CigfError):
+    """Training produced a loss or weights that are not finite."""
+
+
+class InterruptedRunError(CigfError):
+    """Training was stopped by the user; the last checkpoint is on disk."""
+
+    exit_code = 130
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the closest known word, or "" if none is close."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""

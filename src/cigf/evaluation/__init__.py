@@ -1,0 +1,1 @@
+"""From ranks to honest metrics; NumPy only."""

@@ -1,0 +1,1 @@
+"""From matrices to graphs, and the one operator that moves embeddings along edges."""

@@ -1,0 +1,1 @@
+"""One file per model: its configuration, its class and nothing else."""

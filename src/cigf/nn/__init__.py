@@ -1,0 +1,1 @@
+"""Model parts: tensors in, tensors out."""

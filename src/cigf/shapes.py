@@ -1,0 +1,56 @@
+"""The axis legend and the types that several layers share.
+
+| letter | axis |
+| --- | --- |
+| U | users |
+| I | items |
+| N | nodes, U + I, users first |
+| B | behaviors, the target last (K in the papers) |
+| D | embedding size (d) |
+| L | layers |
+| E | experts |
+| F | width of a stacked factor, such as B * D |
+| n | pairs |
+| k | list length |
+
+The letters are reserved for axes and used for nothing else. Representations are stored with the
+node axis first, (U, B, D) and (I, B, D): a node's chains lie side by side in memory, so that one
+pass of a graph moves all of them.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sampled pairs of one behavior.
+
+    Args:
+        rows: Position of each pair's user in `Batch.users`, shape (n,), int64, ascending.
+        positives: Items she interacted with under that behavior, shape (n,), int64.
+        negatives: Items she did not interact with under that behavior, shape (n,), int64.
+    """
+
+    rows: Tensor
+    positives: Tensor
+    negatives: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one optimiser step learns from.
+
+    Args:
+        users: The distinct users of the batch, shape (u,), int64.
+        pairs: One `Pairs` per behavior in the dataset's order; some may be empty.
+    """
+
+    users: Tensor
+    pairs: tuple[Pairs, ...]
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of (positive, negative) pairs over all behaviors."""
+        return sum(len(pairs.rows) for pairs in self.pairs)

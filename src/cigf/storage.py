@@ -1,0 +1,93 @@
+"""Atomic output: nothing half-written ever stands under the name that was asked for."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cigf.errors import OutputError
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raise `OutputError` if `path` exists and may not be replaced."""
+    if path.exists() and not force:
+        raise OutputError(
+            f"{path} exists already; choose another name or pass --force to replace it"
+        )
+
+
+@contextmanager
+def explain_os_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a missing permission into one clear `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutputError(
+                f"{path}: no space left on the device; nothing was written. "
+                "Free some space or write elsewhere"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise OutputError(f"{path}: may not be written ({error.strerror})") from error
+        raise
+
+
+@contextmanager
+def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
+    """Yield a temporary sibling folder that becomes `path` when the block succeeds.
+
+    Args:
+        path: The folder to create.
+        force: Replace an existing folder or file of that name.
+
+    Raises:
+        OutputError: `path` exists and `force` is off, the disk is full, or writing is forbidden.
+    """
+    refuse_existing(path, force)
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            temporary.chmod(0o755)  # mkdtemp makes it private to the user
+            yield temporary
+            _replace(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def new_file(path: Path, *, force: bool = True) -> Iterator[Path]:
+    """Yield a temporary sibling file name that becomes `path` when the block succeeds.
+
+    Raises:
+        OutputError: As `new_folder`.
+    """
+    refuse_existing(path, force)
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays last, because writers choose their format by it.
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Move `temporary` to `path`; an old `path` is set aside first and removed last."""
+    if not path.exists():
+        temporary.rename(path)
+        return
+    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    path.rename(aside)
+    temporary.rename(path)
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    else:
+        aside.unlink()

@@ -1,0 +1,1 @@
+"""Contract suites that every model passes, importable by users."""
