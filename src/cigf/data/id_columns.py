@@ -1,0 +1,102 @@
+"""Id columns: integers stay integers, text stays text, and blanks around an id do not count."""
+
+import polars as pl
+
+from cigf.data.read_log import SHOWN, ReadLog
+from cigf.errors import DataError
+
+EXACT_FLOAT = 2.0**53
+"""Up to here a 64-bit float holds every integer exactly."""
+
+
+def clean_ids(column: pl.Series, name: str, source: str, log: ReadLog) -> pl.Series:
+    """Return the ids as Int64 or String; null where an id is missing.
+
+    Raises:
+        DataError: The column is of a type that cannot be an id.
+    """
+    dtype = column.dtype
+    if dtype == pl.Null:
+        return column.cast(pl.String)
+    if dtype.is_integer():
+        whole = column.cast(pl.Int64, strict=False)
+        # Above 2^63 an unsigned id does not fit; as text it stays what it is.
+        return whole if whole.null_count() == column.null_count() else column.cast(pl.String)
+    if dtype.is_float():
+        return _whole_floats(column, name, source, log)
+    if dtype == pl.Object or dtype in (pl.String, pl.Categorical, pl.Enum):
+        return _stripped(column.cast(pl.String), name, source, log)
+    raise DataError(f"{source}: column {name} holds {dtype}; ids must be integers or text")
+
+
+def _whole_floats(column: pl.Series, name: str, source: str, log: ReadLog) -> pl.Series:
+    values = column.cast(pl.Float64).fill_nan(None)
+    if not ((values.floor() == values) & (values.abs() <= EXACT_FLOAT)).all():
+        raise DataError(
+            f"{source}: column {name} holds decimal numbers; ids must be integers or text"
+        )
+    log.warn(f"{source}: {name} holds whole numbers as decimals; read as integers")
+    return values.cast(pl.Int64)
+
+
+def _stripped(column: pl.Series, name: str, source: str, log: ReadLog) -> pl.Series:
+    stripped = column.str.strip_chars()
+    changed = stripped != column
+    if changed.any():
+        _report_blanks(column, stripped, changed.fill_null(False), f"{source}: {name}", log)
+        stripped = pl.select(pl.when(stripped != "").then(stripped)).to_series()
+    elif (stripped == "").any():
+        stripped = pl.select(pl.when(stripped != "").then(stripped)).to_series()
+    return stripped.rename(column.name)
+
+
+def _report_blanks(
+    column: pl.Series, stripped: pl.Series, changed: pl.Series, place: str, log: ReadLog
+) -> None:
+    examples = ", ".join(repr(text) for text in column.filter(changed).unique().sort().head(SHOWN))
+    merged = column.drop_nulls().n_unique() - stripped.drop_nulls().n_unique()
+    log.warn(
+        f"{place}: {int(changed.sum()):,} ids had blanks around them, which were removed "
+        f"({examples})" + (f"; {merged:,} became equal to another id" if merged else "")
+    )
+
+
+def unify_ids(columns: list[pl.Series], name: str, log: ReadLog) -> list[pl.Series]:
+    """Return the columns of several sources with one type: Int64 if every id is an integer.
+
+    Text that writes an integer in the plain way ("17", not "017" or "+17") is that integer;
+    if one single id is not an integer, all ids are text.
+    """
+    texts = [column for column in columns if column.dtype == pl.String]
+    integers = [column for column in columns if column.dtype != pl.String]
+    if not texts:
+        return columns
+    as_integers = [_as_integers(column) for column in texts]
+    whole = all(column is not None for column in as_integers)
+    if integers:
+        kind = "integers" if whole else "text"
+        log.warn(f"{name}: ids are integers in one source and text in another; read as {kind}")
+    if not whole:
+        return [column.cast(pl.String) for column in columns]
+    replaced = iter(as_integers)
+    return [c if c.dtype != pl.String else _present(next(replaced)) for c in columns]
+
+
+def _as_integers(column: pl.Series) -> pl.Series | None:
+    """Return text as integers, or None if some id is not the plain form of one."""
+    head = column.head(1000)
+    if not _all_plain(head, head.cast(pl.Int64, strict=False)):
+        return None  # the usual case of text ids, settled without a look at all of them
+    numbers = column.cast(pl.Int64, strict=False)
+    return numbers if _all_plain(column, numbers) else None
+
+
+def _all_plain(text: pl.Series, numbers: pl.Series) -> bool:
+    if numbers.null_count() != text.null_count():
+        return False
+    return bool((numbers.cast(pl.String) == text).all())
+
+
+def _present(column: pl.Series | None) -> pl.Series:
+    assert column is not None
+    return column
