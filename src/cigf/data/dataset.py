@@ -18,7 +18,10 @@ from cigf.data.ids import IdMap
 from cigf.errors import DataError
 
 Matrix = csr_array
-"""A binary matrix of shape (U, I): float32 ones, sorted int32 indices, int64 indptr."""
+"""A binary matrix of shape (U, I): float32 ones, sorted int32 indices.
+
+SciPy wants indptr and indices of one type: indptr is int32 too, and both are int64 only from 2^31
+pairs on."""
 
 Times = NDArray[np.int64]
 """Milliseconds since 1970-01-01 UTC, one per stored entry of a `Matrix`, in its order."""
@@ -51,9 +54,11 @@ def build_matrix(
 
 
 def matrix_from_parts(
-    indptr: NDArray[np.int64], indices: NDArray[np.int32], shape: tuple[int, int]
+    indptr: NDArray[np.integer], indices: NDArray[np.int32], shape: tuple[int, int]
 ) -> Matrix:
     """Wrap sorted, duplicate-free CSR parts (possibly memory-mapped) without copying them."""
+    if len(indices) <= np.iinfo(np.int32).max:
+        indptr = indptr.astype(np.int32)  # else SciPy would copy all indices to int64
     matrix = csr_array((np.ones(len(indices), np.float32), indices, indptr), shape=shape)
     matrix.has_sorted_indices = True
     matrix.has_canonical_format = True
