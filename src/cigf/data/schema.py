@@ -83,6 +83,6 @@ class Interactions:
         return self.events.height
 
 
-def behavior_type(behaviors: Behaviors) -> pl.Enum:
+def behavior_type(behaviors: Behaviors) -> pl.DataType:
     """Return the column type of `Interactions.events["behavior"]`."""
     return pl.Enum(behaviors.names)
