@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -83,6 +84,9 @@ class Interactions:
         return self.events.height
 
 
-def behavior_type(behaviors: Behaviors) -> pl.DataType:
-    """Return the column type of `Interactions.events["behavior"]`."""
+def behavior_type(behaviors: Behaviors) -> Any:
+    """Return the column type of `Interactions.events["behavior"]`, a `polars.Enum`.
+
+    Annotated loosely because beartype cannot read Polars' types.
+    """
     return pl.Enum(behaviors.names)
