@@ -7,12 +7,15 @@ where an option is described. Nothing here has side effects.
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cigf.errors import ConfigError, did_you_mean
+
+# Not `Self`, which beartype cannot check where it decorates methods one by one.
+ConfigT = TypeVar("ConfigT", bound="Config")
 
 
 class Config(BaseModel):
@@ -21,7 +24,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any], section: str = "") -> Self:
+    def parse(cls: type[ConfigT], values: Mapping[str, Any], section: str = "") -> ConfigT:
         """Build the section from plain values.
 
         Args:
