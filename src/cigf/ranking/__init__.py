@@ -1,0 +1,8 @@
+"""One way to score and to rank: factors, counted ranks of held-out items, and top-k lists."""
+
+from cigf.ranking.counts import rank_counts
+from cigf.ranking.factors import Corrections, ScoreFactors
+from cigf.ranking.scorer import Scorer
+from cigf.ranking.topk import NO_ITEM, top_k
+
+__all__ = ["NO_ITEM", "Corrections", "ScoreFactors", "Scorer", "rank_counts", "top_k"]

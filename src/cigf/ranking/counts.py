@@ -1,0 +1,138 @@
+"""Ranks of held-out items, counted and not sorted: every protocol and group from one pass."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cigf.data.tasks import RankCounts, RankingTask
+from cigf.ranking.ragged import RaggedRows, as_tensor, expand, sum_by
+from cigf.ranking.scorer import Scorer, default_block_size
+
+
+@torch.no_grad()
+def rank_counts(scorer: Scorer, task: RankingTask, *, block_size: int | None = None) -> RankCounts:
+    """Count, for each held-out pair, the eligible items that stand above it (`RankCounts`).
+
+    Every user is scored once, against the whole catalogue; a held-out item's score and its
+    competitors' come from the same block, so that equal scores are equal.
+
+    Args:
+        scorer: The scores.
+        task: The held-out pairs, what is hidden, what is touched, and the candidates.
+        block_size: Users scored at once; None chooses.
+    """
+    counter = _Counter(task, scorer.device)
+    parts = [
+        counter.count(scores, pairs) for scores, pairs in _rows_of_pairs(scorer, task, block_size)
+    ]
+    counts = torch.cat([torch.empty(4, 0, dtype=torch.int64, device=scorer.device), *parts], dim=1)
+    full_all, full_group, *sampled = counts.cpu().numpy()
+    if task.candidates is None:
+        return RankCounts(task.is_touched, full_all, full_group)
+    return RankCounts(task.is_touched, full_all, full_group, *sampled)
+
+
+def _rows_of_pairs(
+    scorer: Scorer, task: RankingTask, block_size: int | None
+) -> Iterator[tuple[Float[Tensor, "n I"], slice]]:
+    """Yield one row of scores for each pair of a slice of the task, slice after slice."""
+    size = block_size or default_block_size(scorer.n_items, scorer.device)
+    users, firsts, rows = np.unique(task.users, return_index=True, return_inverse=True)
+    bounds = np.append(firsts, len(task))
+    blocks = scorer.blocks(as_tensor(users, scorer.device), size)
+    start = 0
+    for scores in blocks:
+        first, last = bounds[start], bounds[start + len(scores)]
+        if last - first == len(scores):
+            yield scores, slice(first, last)
+        else:
+            # Users with several held-out items: their rows are repeated, `size` of them at a time.
+            for begin in range(first, last, size):
+                pairs = slice(begin, min(begin + size, last))
+                yield scores[as_tensor(rows[pairs] - start, scores.device)], pairs
+        start += len(scores)
+
+
+class _Counter:
+    """The sets of a task on a device, and the counts of competitors within them."""
+
+    def __init__(self, task: RankingTask, device: torch.device) -> None:
+        self._users = as_tensor(task.users, device)
+        self._items = as_tensor(task.items, device)
+        self._is_touched = as_tensor(task.is_touched, device)
+        self._seen = RaggedRows(task.seen, device)
+        self._touched = RaggedRows(task.touched, device)
+        self._candidates = task.candidates
+        # Where the pairs of each pair's user begin and end.
+        self._firsts, self._stops = (
+            as_tensor(np.searchsorted(task.users, task.users, side), device)
+            for side in ("left", "right")
+        )
+
+    def count(self, scores: Float[Tensor, "n I"], pairs: slice) -> Int64[Tensor, "4 n"]:
+        """Return full_all, full_group, sampled_all and sampled_group of some pairs."""
+        marks = scores.gather(1, self._items[pairs, None])
+        among_all = _count_everything(scores, marks)
+        among_all -= self._count_rows(self._seen, scores, marks, pairs)
+        among_touched = self._count_rows(self._touched, scores, marks, pairs)
+        owners, others, steps = self._steps_among_own(scores, marks, pairs)
+        among_all += sum_by(owners, steps, len(scores))
+        among_touched += sum_by(owners, steps * self._is_touched[others], len(scores))
+        among_group = torch.where(self._is_touched[pairs], among_touched, among_all - among_touched)
+        return torch.stack([among_all, among_group, *self._count_sampled(scores, marks, pairs)])
+
+    def _count_rows(
+        self, matrix: RaggedRows, scores: Tensor, marks: Tensor, pairs: slice
+    ) -> Int64[Tensor, "n"]:
+        owners, items = matrix.read(self._users[pairs])
+        return sum_by(owners, ~(scores[owners, items] < marks[owners, 0]), len(scores))
+
+    def _steps_among_own(
+        self, scores: Tensor, marks: Tensor, pairs: slice
+    ) -> tuple[Int64[Tensor, "m"], Int64[Tensor, "m"], Int64[Tensor, "m"]]:
+        """Correct for the user's own held-out items, the pair's included.
+
+        The counts take each of them that is not below the mark; it should count if it stands
+        above by score, then by order.
+
+        Returns:
+            For each two pairs of one user: the first's row, the second's number in the task, and
+            what the second adds to the first's count.
+        """
+        owners, others = expand(self._firsts[pairs], self._stops[pairs])
+        mark, score = marks[owners, 0], scores[owners, self._items[others]]
+        counted = ~(score < mark)
+        score, mark = (x.nan_to_num(-torch.inf, torch.inf, -torch.inf) for x in (score, mark))
+        earlier = others < owners + (pairs.start or 0)
+        above = (score > mark) | ((score == mark) & earlier)
+        return owners, others, above.long() - counted.long()
+
+    def _count_sampled(
+        self, scores: Tensor, marks: Tensor, pairs: slice
+    ) -> list[Int64[Tensor, "n"]]:
+        if self._candidates is None:
+            return [torch.zeros_like(self._items[pairs])] * 2
+        return [
+            _count_listed(scores, marks, drawn[pairs])
+            for drawn in (self._candidates.all, self._candidates.group)
+        ]
+
+
+def _count_everything(
+    scores: Float[Tensor, "n I"], marks: Float[Tensor, "n 1"]
+) -> Int64[Tensor, "n"]:
+    # The complement of "smaller", so that a NaN never helps: neither as a mark nor as a rival.
+    smaller = (scores < marks).view(torch.int8).sum(dim=1, dtype=torch.int32)
+    return scores.shape[1] - smaller.long()
+
+
+def _count_listed(
+    scores: Float[Tensor, "n I"], marks: Float[Tensor, "n 1"], items: NDArray[np.integer]
+) -> Int64[Tensor, "n"]:
+    listed = as_tensor(items, scores.device).long()
+    reached = ~(scores.gather(1, listed.clamp(min=0)) < marks)
+    return (reached & (listed >= 0)).sum(dim=1)

@@ -1,0 +1,151 @@
+"""The best k items of each user: masked, in a total order, in blocks."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cigf.data.dataset import Matrix
+from cigf.data.tasks import GROUPS
+from cigf.errors import ConfigError
+from cigf.ranking.ragged import RaggedRows, as_tensor
+from cigf.ranking.scorer import Scorer
+
+NO_ITEM = -1
+"""Fills the places of a list for which there is no item left."""
+
+
+@torch.no_grad()
+def top_k(
+    scorer: Scorer,
+    users: NDArray[np.int64],
+    k: int,
+    *,
+    seen: Matrix | None = None,
+    touched: Matrix | None = None,
+    only: str = "all",
+    allow: NDArray[np.int64] | None = None,
+    deny: NDArray[np.int64] | None = None,
+    block_size: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return each user's k best items, best first; equal scores stand in the order of the items.
+
+    An item whose score is NaN or -inf is never returned.
+
+    Args:
+        scorer: The scores.
+        users: The users, in the order of the answer, shape (b,).
+        k: Length of the lists.
+        seen: Pairs to leave out.
+        touched: Pairs of the "touched" group; needed unless `only` is "all".
+        only: Keep all items, only touched ones, or only those not touched.
+        allow: Items to choose from; None allows all.
+        deny: Items to leave out.
+        block_size: Users scored at once; None chooses.
+
+    Returns:
+        Items, shape (b, k), `NO_ITEM` (-1) where none is left; and their scores, -inf there.
+
+    Raises:
+        ConfigError: k is below 1, or `only` is unknown or lacks `touched`.
+    """
+    if k < 1:
+        raise ConfigError(f"k is {k}; it must be at least 1")
+    mask = _Mask(scorer, seen, touched, only, allow, deny)
+    items, values = [torch.empty(0, k, dtype=torch.int64)], [torch.empty(0, k)]
+    done = 0
+    rows = as_tensor(users, scorer.device)
+    for scores in scorer.blocks(rows, block_size):
+        mask.apply(scores, rows[done : done + len(scores)])
+        done += len(scores)
+        best, best_scores = _best(scores, min(k, scores.shape[1]))
+        gap = (0, k - best.shape[1])
+        items.append(torch.nn.functional.pad(best, gap, value=NO_ITEM).cpu())
+        values.append(torch.nn.functional.pad(best_scores.float(), gap, value=-torch.inf).cpu())
+    return torch.cat(items).numpy(), torch.cat(values).numpy()
+
+
+class _Mask:
+    """Sets the scores of everything that may not be returned to -inf."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        seen: Matrix | None,
+        touched: Matrix | None,
+        only: str,
+        allow: NDArray[np.int64] | None,
+        deny: NDArray[np.int64] | None,
+    ) -> None:
+        if only not in GROUPS:
+            raise ConfigError(f"only={only!r} is not known; choose all, touched or new")
+        if touched is None and only != "all":
+            raise ConfigError(f"only={only!r} needs to know which items were touched; give touched")
+        self._only = only
+        self._seen = None if seen is None else RaggedRows(seen, scorer.device)
+        self._touched = None if touched is None else RaggedRows(touched, scorer.device)
+        self._hidden = _hidden_items(scorer, allow, deny)
+
+    def apply(self, scores: Float[Tensor, "b I"], users: Int64[Tensor, "b"]) -> None:
+        """Mask the rows of some users in place; NaN becomes -inf too."""
+        scores.nan_to_num_(-torch.inf, torch.inf, -torch.inf)
+        if self._touched is not None and self._only != "all":
+            entries = self._touched.read(users)
+            if self._only == "new":
+                scores[entries] = -torch.inf
+            else:
+                kept = scores[entries]
+                scores.fill_(-torch.inf)[entries] = kept
+        if self._seen is not None:
+            scores[self._seen.read(users)] = -torch.inf
+        if self._hidden is not None:
+            scores.masked_fill_(self._hidden, -torch.inf)
+
+
+def _hidden_items(
+    scorer: Scorer, allow: NDArray[np.int64] | None, deny: NDArray[np.int64] | None
+) -> Bool[Tensor, "I"] | None:
+    if allow is None and deny is None:
+        return None
+    hidden = torch.full((scorer.n_items,), allow is not None, device=scorer.device)
+    if allow is not None:
+        hidden[as_tensor(allow, scorer.device)] = False
+    if deny is not None:
+        hidden[as_tensor(deny, scorer.device)] = True
+    return hidden
+
+
+def _best(
+    scores: Float[Tensor, "b I"], k: int
+) -> tuple[Int64[Tensor, "b k"], Float[Tensor, "b k"]]:
+    """Return the k best of each row in the total order (score descending, item ascending)."""
+    # One more than asked for tells whether the last score is shared with items left out.
+    n_looked_at = min(k + 1, scores.shape[1])
+    values, items = scores.topk(n_looked_at, dim=1)
+    if n_looked_at > k:
+        shared = (values[:, k - 1] == values[:, k]) & (values[:, k] > -torch.inf)
+        rows = shared.nonzero()[:, 0]
+        values, items = values[:, :k], items[:, :k]
+        items[rows] = _first_of_equals(scores[rows], values[rows], items[rows])
+    items = torch.where(values > -torch.inf, items, scores.shape[1])
+    # Two stable sorts make the order total: by item, then by score.
+    by_item = items.sort(dim=1)
+    values = values.gather(1, by_item.indices)
+    by_score = values.sort(dim=1, descending=True, stable=True)
+    items = by_item.values.gather(1, by_score.indices)
+    return items.where(by_score.values > -torch.inf, NO_ITEM), by_score.values
+
+
+def _first_of_equals(
+    scores: Float[Tensor, "b I"], values: Float[Tensor, "b k"], items: Int64[Tensor, "b k"]
+) -> Int64[Tensor, "b k"]:
+    """Replace the items that share the last score by the first ones with that score."""
+    n_items, last = scores.shape[1], values[:, -1:]
+    positions = torch.arange(n_items, device=scores.device)
+    firsts = torch.where(scores == last, positions, n_items).topk(
+        items.shape[1], dim=1, largest=False
+    )
+    # `firsts` ascends, and the equals stand last in `items`: the j-th of them gets the j-th.
+    place = (values == last).cumsum(dim=1) - 1
+    return torch.where(place >= 0, firsts.values.gather(1, place.clamp(min=0)), items)
