@@ -3,6 +3,6 @@
 from cigf.ranking.counts import rank_counts
 from cigf.ranking.factors import Corrections, ScoreFactors
 from cigf.ranking.scorer import Scorer
-from cigf.ranking.topk import NO_ITEM, top_k
+from cigf.ranking.topk import NO_ITEM, Only, top_k
 
-__all__ = ["NO_ITEM", "Corrections", "ScoreFactors", "Scorer", "rank_counts", "top_k"]
+__all__ = ["NO_ITEM", "Corrections", "Only", "ScoreFactors", "Scorer", "rank_counts", "top_k"]

@@ -7,10 +7,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cigf.data.dataset import Matrix
-from cigf.data.tasks import GROUPS
+from cigf.data.tasks import GROUPS, Group
 from cigf.errors import ConfigError
 from cigf.ranking.ragged import RaggedRows, as_tensor
 from cigf.ranking.scorer import Scorer
+
+Only = Group
+"""What a list may be restricted to."""
 
 NO_ITEM = -1
 """Fills the places of a list for which there is no item left."""
