@@ -104,8 +104,10 @@ def read_recbole(path: Path, options: ImportOptions) -> Imported:
         names = frame[log.behavior_column].drop_nulls().unique().sort().to_list()
         names = names if options.behaviors else _funnel_order(path, names)
     elif options.behaviors:
-        _refuse_unknown(path, options.behaviors, names)
-        frame = frame.filter(pl.col(log.behavior_column).is_in(options.behaviors))
+        meant = {n: translate_behavior(n, options.behaviors, options.mapping) for n in names}
+        _refuse_unknown(path, options.behaviors, [*names, *(m for m in meant.values() if m)])
+        kept = [name for name, meaning in meant.items() if meaning]
+        frame = frame.filter(pl.col(log.behavior_column).is_in(kept))
     update = {"behaviors": options.behaviors or tuple(names)}
     return read_events(frame, options.model_copy(update=update)), None
 

@@ -1,0 +1,173 @@
+"""Downloads over HTTP: resumed where they broke off, checked before they get their name."""
+
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha1, sha256
+from pathlib import Path
+
+from cigf.data.catalog import RemoteFile
+from cigf.errors import DataError
+from cigf.storage import explain_os_errors
+
+CHUNK = 1 << 18
+TIMEOUT = 30.0
+"""Seconds without an answer until an attempt is given up."""
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Answers of a server that may be different the next time."""
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with file name, bytes on disk, and all bytes (None: the server does not say)."""
+
+
+class _Broken(Exception):
+    """An attempt failed in a way that the next one may not."""
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often to try again after a broken connection, and how to wait.
+
+    Args:
+        attempts: Attempts without any new byte before giving up.
+        wait: Called with the seconds to wait, which double each time.
+    """
+
+    attempts: int = 4
+    wait: Callable[[float], None] = time.sleep
+
+
+def transfer(
+    file: RemoteFile,
+    path: Path,
+    *,
+    retries: Retries | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Download one file to `path`; a part that an earlier call left there is completed.
+
+    Until the file is whole and its checksum right, it is called `<path>.part`. A file that stands
+    under its name already, with the right checksum, is kept.
+
+    Raises:
+        DataError: The server refuses, the connection breaks too often, or the checksum is wrong.
+        OutputError: The disk is full or may not be written.
+    """
+    if path.exists() and _checksum_error(file, path) is None:
+        return
+    part = path.with_name(path.name + ".part")
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _complete(file, part, retries or Retries(), progress or (lambda *_: None))
+        error = _checksum_error(file, part)
+        if error is not None:
+            part.unlink()
+            raise DataError(
+                f"{file.url}: {error}; the file there has changed or was damaged on the way, and "
+                "was removed; try again, or look at the page of the data set"
+            )
+        part.replace(path)
+
+
+def _complete(file: RemoteFile, part: Path, retries: Retries, progress: Progress) -> None:
+    failures = 0
+    while True:
+        before = _size(part)
+        try:
+            return _attempt(file, part, progress)
+        except (_Broken, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            failures = 1 if _size(part) > before else failures + 1
+            if failures >= retries.attempts:
+                raise DataError(
+                    f"{file.url}: the download broke off after {_size(part):,} bytes ({error}); "
+                    "run the same command again to go on from there"
+                ) from None
+            retries.wait(2.0 ** (failures - 1))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _attempt(file: RemoteFile, part: Path, progress: Progress) -> None:
+    start = _size(part)
+    headers = (
+        {"User-Agent": "cigf", "Range": f"bytes={start}-"} if start else {"User-Agent": "cigf"}
+    )
+    request = urllib.request.Request(_checked_url(file.url), headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            _receive(file.name, response, part, start, progress)
+    except urllib.error.HTTPError as error:
+        _explain_refusal(file, error, part, start)
+    except urllib.error.URLError as error:
+        raise _Broken(str(error.reason)) from None
+
+
+def _checked_url(url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise DataError(f"{url}: only http and https addresses are downloaded")
+    return url
+
+
+def _explain_refusal(
+    file: RemoteFile, error: urllib.error.HTTPError, part: Path, start: int
+) -> None:
+    """Return if the part is whole already; else raise what the refusal means."""
+    if error.code == 416 and start:
+        if error.headers.get("Content-Range") == f"bytes */{start}":
+            return
+        part.unlink()
+        raise _Broken("the part on disk does not fit the file on the server") from None
+    if error.code in RETRIED:
+        raise _Broken(f"the server says {error.code} {error.reason}") from None
+    raise DataError(
+        f"{file.url}: the server says {error.code} {error.reason}; the file may have moved: "
+        "get it by hand and pass it with --from-file"
+    ) from None
+
+
+def _receive(
+    name: str, response: http.client.HTTPResponse, part: Path, start: int, progress: Progress
+) -> None:
+    resumed = response.status == 206 and _range_start(response) == start
+    done = start if resumed else 0
+    length = response.headers.get("Content-Length")
+    total = done + int(length) if length is not None else None
+    with part.open("ab" if resumed else "wb") as out:
+        while chunk := response.read(CHUNK):
+            out.write(chunk)
+            done += len(chunk)
+            progress(name, done, total)
+    if total is not None and done < total:
+        raise _Broken(f"{total - done:,} of {total:,} bytes are missing")
+
+
+def _range_start(response: http.client.HTTPResponse) -> int:
+    """Return where a partial answer starts; an answer that does not say counts as from 0."""
+    content_range = response.headers.get("Content-Range", "bytes 0-")
+    start = content_range.removeprefix("bytes ").partition("-")[0]
+    return int(start) if start.isdigit() else 0
+
+
+def _checksum_error(file: RemoteFile, path: Path) -> str | None:
+    """Say how the content differs from what is known of it; None if it does not."""
+    if file.checksum is None:
+        return None
+    kind, _, expected = file.checksum.partition(":")
+    found = _digest(path, kind)
+    if found == expected:
+        return None
+    return f"the checksum ({kind}) is {found}, it must be {expected}"
+
+
+def _digest(path: Path, kind: str) -> str:
+    # A git blob's id is the SHA-1 of a header with its length, then its content.
+    digest = sha1(f"blob {_size(path)}\0".encode()) if kind == "git" else sha256()
+    with path.open("rb") as content:
+        while chunk := content.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
