@@ -18,9 +18,22 @@ node axis first, (U, B, D) and (I, B, D): a node's chains lie side by side in me
 pass of a graph moves all of them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
+
+
+class Nodes(NamedTuple):
+    """One tensor for the users and one for the items; the first axis is the node."""
+
+    users: Tensor
+    items: Tensor
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Nodes":
+        """Apply a function to both sides."""
+        return Nodes(function(self.users), function(self.items))
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,11 @@
-"""Contract suites that every model passes, importable by users."""
+"""Contract suites that every model passes, importable by users.
+
+from cigf.testing import RecommenderContract
+
+class TestMyModel(RecommenderContract):
+    name = "my-model"
+"""
+
+from cigf.testing.contract import RecommenderContract
+
+__all__ = ["RecommenderContract"]

@@ -1,0 +1,73 @@
+"""BehaviorGraph: one bipartite graph per behavior over the same users and items.
+
+Axes: U users, I items, B behaviors, F width.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from cigf.graph.gather_sum import Edges, gather_sum
+from cigf.shapes import Nodes
+
+
+class BehaviorGraph:
+    """B bipartite graphs over the same nodes, in both directions.
+
+    Args:
+        to_users: Per behavior, the edges from items to users; rows are users.
+        to_items: The same edges from users to items; rows are items.
+    """
+
+    def __init__(self, to_users: Sequence[Edges], to_items: Sequence[Edges]) -> None:
+        self.to_users = tuple(to_users)
+        self.to_items = tuple(to_items)
+
+    @classmethod
+    def build(
+        cls, interactions: Sequence[csr_array], device: torch.device | str = "cpu"
+    ) -> "BehaviorGraph":
+        """Build the graphs of some binary (U, I) matrices on a device."""
+        to_users = [_edges(matrix, device) for matrix in interactions]
+        to_items = [_edges(matrix.T.tocsr(), device) for matrix in interactions]
+        return cls(to_users, to_items)
+
+    @property
+    def n_users(self) -> int:
+        """U."""
+        return self.to_users[0].n_rows
+
+    @property
+    def n_items(self) -> int:
+        """I."""
+        return self.to_items[0].n_rows
+
+    @property
+    def n_behaviors(self) -> int:
+        """B."""
+        return len(self.to_users)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the edges lie."""
+        return self.to_users[0].indices.device
+
+    def gather_sum(self, behavior: int, x: Nodes) -> Nodes:
+        """Sum every node's neighbors under one behavior: A x, with x of shapes (U, F), (I, F)."""
+        to_users, to_items = self.to_users[behavior], self.to_items[behavior]
+        return Nodes(
+            gather_sum(to_users, to_items, x.items), gather_sum(to_items, to_users, x.users)
+        )
+
+
+def _edges(matrix: csr_array, device: torch.device | str) -> Edges:
+    kind = np.int32 if matrix.nnz < 2**31 else np.int64
+
+    def tensor(values: np.ndarray) -> Tensor:
+        # A copy, because memory-mapped arrays are read-only and torch cannot say so.
+        return torch.from_numpy(values.astype(kind, copy=True)).to(device)
+
+    return Edges(tensor(matrix.indptr), tensor(matrix.indices), matrix.shape[1])

@@ -1,0 +1,198 @@
+"""Normalized propagation: the graphs of all behaviors as one step of a layer.
+
+Axes: B behaviors, H attention heads, C chains per behavior, D embedding size; "rows" are the
+receiving nodes and "columns" the sending ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.graph.gather_sum import Edges, gather, scatter
+from cigf.shapes import Nodes
+
+Normalization = Literal["row", "column", "symmetric", "none"]
+"""D^-1 A (the releases call it "left"), A D^-1 ("right"), D^-1/2 A D^-1/2, or A itself."""
+
+_POWERS: dict[str, tuple[float, float]] = {
+    "row": (-1.0, 0.0),
+    "column": (0.0, -1.0),
+    "symmetric": (-0.5, -0.5),
+    "none": (0.0, 0.0),
+}
+"""Powers of the receiver's and of the sender's degree that weight an edge."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One direction of all behaviors, with the normalization's two scales.
+
+    Args:
+        edges: Per behavior, who receives from whom.
+        transposed: The same by sender, or None for a selection of rows.
+        receive: Scale of each receiving row per behavior, (rows, B); 0 for rows without edges.
+        send: Scale of each sending column per behavior, (columns, B), or None where all are 1.
+    """
+
+    edges: Sequence[Edges]
+    transposed: Sequence[Edges | None]
+    receive: Tensor
+    send: Tensor | None
+
+
+class Propagation:
+    """Normalized graphs R^b of all behaviors, for all users or for some.
+
+    Args:
+        graph: The graphs.
+        normalization: How edges are weighted.
+        users: Receiving users whose rows are wanted, in their order; all when None. Receiving
+            items, and all senders, are always complete.
+    """
+
+    def __init__(
+        self,
+        graph: BehaviorGraph,
+        normalization: Normalization,
+        users: Int[Tensor, "_u"] | None = None,
+    ) -> None:
+        receive, send = _POWERS[normalization]
+        selected: Sequence[Edges] = graph.to_users
+        backward: Sequence[Edges | None] = graph.to_items
+        if users is not None:
+            selected = [edges.select(users) for edges in graph.to_users]
+            backward = [None] * graph.n_behaviors
+        self.users = users
+        self.to_users = Side(
+            selected, backward, _scale(selected, receive), _scale_or_none(graph.to_items, send)
+        )
+        self.to_items = Side(
+            graph.to_items,
+            graph.to_users,
+            _scale(graph.to_items, receive),
+            _scale_or_none(graph.to_users, send),
+        )
+
+    def mix(self, x: Nodes, weights: Nodes) -> Nodes:
+        """Send all chains through all graphs and mix the results (CIGF eqs. 6-9).
+
+        `out[r, h*C + c, k] = sum over b of weights[r, h, k, b] * (R^b x[:, c, k])[r]`.
+
+        Args:
+            x: Senders' chains, each side (columns, C, B, D).
+            weights: Receivers' attention, each side (rows, H, B, B): head, chain, graph.
+
+        Returns:
+            Receivers' chains, each side (rows, H * C, B, D).
+        """
+        return Nodes(
+            _mix(self.to_users, x.items, weights.users),
+            _mix(self.to_items, x.users, weights.items),
+        )
+
+    def own(self, x: Nodes) -> Nodes:
+        """Send each behavior's chains through that behavior's graph alone.
+
+        Args:
+            x: Senders' chains, each side (columns, C, B, D), or (columns, C, 1, D) where all
+                behaviors start from the same vectors.
+
+        Returns:
+            Receivers' chains, each side (rows, C, B, D).
+        """
+        return Nodes(_own(self.to_users, x.items), _own(self.to_items, x.users))
+
+
+def _scale(edges: Sequence[Edges], power: float) -> Float[Tensor, "rows B"]:
+    degrees = torch.stack([each.degrees for each in edges], dim=1).float()
+    return torch.where(degrees > 0, degrees**power, 0.0)
+
+
+def _scale_or_none(edges: Sequence[Edges], power: float) -> Tensor | None:
+    return _scale(edges, power) if power else None
+
+
+def _mix(
+    side: Side, x: Float[Tensor, "columns C B D"], weights: Float[Tensor, "rows H B B"]
+) -> Float[Tensor, "rows HC B D"]:
+    scaled = weights * side.receive[:, None, None, :]
+    out: Tensor = _WeightedGatherSum.apply(x, scaled, side)  # type: ignore[no-untyped-call]
+    return out
+
+
+def _own(side: Side, x: Float[Tensor, "columns C _B D"]) -> Float[Tensor, "rows C B D"]:
+    out: Tensor = _OwnGatherSum.apply(x, side)  # type: ignore[no-untyped-call]
+    return out
+
+
+def _sent(side: Side, behavior: int, x: Tensor) -> Tensor:
+    """Scale the senders for one behavior; x is (columns, ...)."""
+    if side.send is None:
+        return x
+    return x * side.send[:, behavior].view(-1, *[1] * (x.dim() - 1))
+
+
+class _WeightedGatherSum(torch.autograd.Function):
+    """Fused so that no (rows, H, C, B, D) tensor is kept per behavior except what was gathered."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weights: Tensor, side: Side) -> Tensor:
+        rows, heads = weights.shape[:2]
+        out = x.new_zeros(rows, heads, *x.shape[1:])
+        gathered = []
+        for behavior, edges in enumerate(side.edges):
+            sums = gather(edges, _sent(side, behavior, x).flatten(1)).view(rows, 1, *x.shape[1:])
+            out.addcmul_(sums, weights[:, :, None, :, behavior, None])
+            gathered.append(sums)
+        ctx.side = side
+        ctx.save_for_backward(weights, *gathered)
+        return out.flatten(1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        side: Side = ctx.side
+        weights, *gathered = ctx.saved_tensors
+        rows, heads = weights.shape[:2]
+        shape = gathered[0].shape[2:]
+        gradient = gradients[0].reshape(rows, heads, *shape)
+        x_gradient: Tensor | None = None
+        weight_gradient = torch.empty_like(weights)
+        for behavior, (edges, back) in enumerate(zip(side.edges, side.transposed, strict=True)):
+            weight_gradient[..., behavior] = (gradient * gathered[behavior]).sum((2, 4))
+            per_row = (gradient * weights[:, :, None, :, behavior, None]).sum(1)
+            sent = scatter(edges, back, per_row.flatten(1)).view(-1, *shape)
+            sent = _sent(side, behavior, sent)
+            x_gradient = sent if x_gradient is None else x_gradient.add_(sent)
+        assert x_gradient is not None  # there is at least one behavior
+        return x_gradient, weight_gradient, None
+
+
+class _OwnGatherSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, side: Side) -> Tensor:
+        ctx.side, ctx.shared = side, x.shape[2] == 1 and len(side.edges) > 1
+        rows, width = side.edges[0].n_rows, x.shape[1] * x.shape[3]
+        out = x.new_empty(rows, x.shape[1], len(side.edges), x.shape[3])
+        for behavior, edges in enumerate(side.edges):
+            chain = x[:, :, 0 if ctx.shared else behavior].reshape(-1, width)
+            sums = gather(edges, _sent(side, behavior, chain))
+            sums = sums.view(rows, x.shape[1], x.shape[3])
+            torch.mul(sums, side.receive[:, behavior, None, None], out=out[:, :, behavior])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        side: Side = ctx.side
+        sent = []
+        for behavior, (edges, back) in enumerate(zip(side.edges, side.transposed, strict=True)):
+            per_row = gradients[0][:, :, behavior] * side.receive[:, behavior, None, None]
+            received = scatter(edges, back, per_row.flatten(1))
+            received = _sent(side, behavior, received)
+            sent.append(received.view(-1, *per_row.shape[1:]))
+        stacked = torch.stack(sent, dim=2)
+        return (stacked.sum(2, keepdim=True) if ctx.shared else stacked), None

@@ -1,0 +1,102 @@
+"""What every model is: a module that encodes a graph, states its loss and hands out scorers.
+
+Axes: U users, I items, B behaviors (or the model's own number of representations), D size.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.losses import bpr
+from cigf.nn.heads import Head
+from cigf.ranking import Scorer
+from cigf.shapes import Batch
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a model must know of the data to be built."""
+
+    n_users: int
+    n_items: int
+    n_behaviors: int
+
+
+@dataclass(frozen=True)
+class Representations:
+    """Output of `encode`.
+
+    Args:
+        users: One row per requested user, shape (u, B, D).
+        items: One row per item, shape (I, B, D).
+    """
+
+    users: Float[Tensor, "u B D"]
+    items: Float[Tensor, "I B D"]
+
+
+class Recommender(nn.Module, ABC):
+    """Abstract model. `encode` has no side effects, and `loss` leaves no state behind."""
+
+    @abstractmethod
+    def encode(
+        self, graph: BehaviorGraph, users: Int[Tensor, "u"] | None = None
+    ) -> Representations:
+        """Compute representations from the graph.
+
+        Args:
+            graph: All behaviors' training edges.
+            users: Users whose rows are wanted, in that order; all when None.
+        """
+
+    @abstractmethod
+    def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
+        """Return one loss per behavior; training minimizes their sum.
+
+        Args:
+            representations: Those of `batch.users`.
+            batch: The sampled pairs.
+        """
+
+    @abstractmethod
+    def scorer(self, representations: Representations, behavior: int) -> Scorer:
+        """Return the scorer of one behavior's task for the represented users."""
+
+    def regularized(self) -> list[nn.Parameter]:
+        """Parameters whose sum of squares the loss includes (times the trainer's `l2`)."""
+        return []
+
+
+class MultiTaskRecommender(Recommender):
+    """A recommender whose head scores every behavior, trained by BPR on each.
+
+    Args:
+        head: From representations to scores.
+    """
+
+    head: Head
+
+    def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
+        """BPR of each behavior over its sampled pairs (CIGF eq. 17 without the L2 term)."""
+        # One gather for all behaviors, positives and negatives: its gradient is one scatter.
+        pairs = batch.pairs
+        rows = torch.cat([each.rows for each in pairs for _ in range(2)])
+        chosen = torch.cat([part for each in pairs for part in (each.positives, each.negatives)])
+        x = representations.users.index_select(0, rows)
+        y = representations.items.index_select(0, chosen)
+        sizes = [len(each.rows) for each in pairs]
+        losses, start = [], 0
+        for behavior, size in enumerate(sizes):
+            place = slice(start, start + 2 * size)
+            scores = self.head.score(x[place], y[place], behavior)
+            losses.append(bpr(scores[:size], scores[size:]))
+            start += 2 * size
+        return torch.stack(losses)
+
+    def scorer(self, representations: Representations, behavior: int) -> Scorer:
+        """The head's scorer."""
+        return self.head.scorer(representations.users, representations.items, behavior)

@@ -1,0 +1,129 @@
+"""CIGF: Compressed Interaction Graph based Framework (Guo et al., WWW 2023).
+
+doi 10.1145/3543507.3583312. CIGCN turns each behavior's data into features, MESI learns from
+every behavior's labels without letting their gradients conflict.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Int
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from cigf.config import Config
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.graph.propagation import Normalization, Propagation
+from cigf.models.base import MultiTaskRecommender, Representations, Sizes
+from cigf.nn.aggregators import AggregatorName, build_aggregator
+from cigf.nn.attention import AttentionVariant, build_attention
+from cigf.nn.experts import MMOEHead, PLEHead
+from cigf.nn.heads import BilinearHead, Head, HeadInput, MESIHead, SharedBottomHead
+from cigf.nn.init import xavier_uniform
+from cigf.nn.interaction import CHAINS, CIGCN, ChainName
+from cigf.shapes import Nodes
+
+HeadName = Literal["mesi", "bilinear", "shared-bottom", "mmoe", "ple"]
+
+
+class CIGFConfig(Config):
+    """Hyperparameters of `CIGF`; the defaults are the published program's."""
+
+    embedding_size: PositiveInt = 16
+    """Dimension D of an embedding."""
+    n_layers: PositiveInt = 2
+    """Layers L: the order of the longest relation."""
+    n_heads: PositiveInt = 1
+    """Attention heads H of CIGCN."""
+    chain: ChainName = "reference"
+    """Which way relations grow: as the published program, as the paper's eq. 8, or "independent"
+    (each behavior's graph alone: the paper's "w/o CIGCN")."""
+    attention: AttentionVariant = "node+behavior+layer"
+    """What the attention weights depend on (table 4)."""
+    aggregator: AggregatorName = "lightgcn"
+    """Read-out of a layer (figure 6)."""
+    normalization: Normalization = "row"
+    """Weights of edges: row is D^-1 A."""
+    head: HeadName = "mesi"
+    """Multi-task head (table 5); bilinear is the paper's "w/o MESI"."""
+    head_input: HeadInput = "average"
+    """What heads with one input are fed; MESI has its own inputs and ignores it."""
+    n_experts: PositiveInt = 3
+    """Experts of the mmoe head."""
+    n_specific_experts: PositiveInt = 1
+    """Experts of each task in the ple head."""
+    n_shared_experts: PositiveInt = 1
+    """Experts of all tasks in the ple head."""
+    score_scale: PositiveFloat = 300.0
+    """Factor of every score: how sharp the loss is."""
+
+
+class CIGF(MultiTaskRecommender):
+    """CIGCN with a multi-task head.
+
+    Args:
+        config: The hyperparameters.
+        sizes: Numbers of users, items and behaviors.
+        generator: Source of the initial weights.
+    """
+
+    def __init__(self, config: CIGFConfig, sizes: Sizes, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        size = config.embedding_size
+        self.user_embedding = nn.Parameter(xavier_uniform((sizes.n_users, size), generator))
+        self.item_embedding = nn.Parameter(xavier_uniform((sizes.n_items, size), generator))
+        attention = build_attention(
+            config.attention,
+            sizes.n_behaviors,
+            size,
+            config.n_layers,
+            config.n_heads,
+            generator,
+        )
+        aggregator = build_aggregator(config.aggregator, config.n_layers, size, generator)
+        self.convolution = CIGCN(CHAINS[config.chain], attention, aggregator)
+        self.head = build_head(config, sizes.n_behaviors, generator)
+
+    def encode(
+        self, graph: BehaviorGraph, users: Int[Tensor, "u"] | None = None
+    ) -> Representations:
+        """Propagate the embeddings through CIGCN; only the last layer is limited to `users`."""
+        normalization = self.config.normalization
+        complete = Propagation(graph, normalization)
+        last = complete if users is None else Propagation(graph, normalization, users)
+        steps = [complete] * (self.config.n_layers - 1) + [last]
+        nodes = self.convolution(steps, Nodes(self.user_embedding, self.item_embedding))
+        return Representations(nodes.users, nodes.items)
+
+    def regularized(self) -> list[nn.Parameter]:
+        """Embeddings, attention weights and gate weights; no biases (eq. 17)."""
+        attention = self.convolution.attention.weight
+        return [
+            self.user_embedding,
+            self.item_embedding,
+            attention,
+            *self.head.regularized(),
+        ]
+
+
+def build_head(config: CIGFConfig, n_behaviors: int, generator: torch.Generator) -> Head:
+    """Build the multi-task head that the configuration names."""
+    size, scale, fed = config.embedding_size, config.score_scale, config.head_input
+    builders: dict[HeadName, Callable[[], Head]] = {
+        "mesi": lambda: MESIHead(n_behaviors, size, scale, generator),
+        "bilinear": lambda: BilinearHead(n_behaviors, size, scale, fed, generator),
+        "shared-bottom": lambda: SharedBottomHead(n_behaviors, size, scale, fed, generator),
+        "mmoe": lambda: MMOEHead(n_behaviors, config.n_experts, size, scale, fed, generator),
+        "ple": lambda: PLEHead(
+            n_behaviors,
+            config.n_specific_experts,
+            config.n_shared_experts,
+            size,
+            scale,
+            fed,
+            generator,
+        ),
+    }
+    return builders[config.head]()

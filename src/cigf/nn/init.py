@@ -1,0 +1,18 @@
+"""Initializers that take their generator: no draw comes from a global source."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def xavier_uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Uniform in +-sqrt(6 / (fan_in + fan_out)); the fans are the last two axes (Glorot 2010)."""
+    bound = math.sqrt(6.0 / (shape[-2] + shape[-1]))
+    return torch.empty(*shape).uniform_(-bound, bound, generator=generator)
+
+
+def normal(shape: Sequence[int], deviation: float, generator: torch.Generator) -> Tensor:
+    """Normal with mean 0 and the given standard deviation."""
+    return torch.empty(*shape).normal_(0.0, deviation, generator=generator)

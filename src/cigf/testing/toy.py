@@ -1,0 +1,103 @@
+"""Small datasets and batches for the contract suite; sizes of axes are different primes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from cigf.data.behaviors import Behaviors
+from cigf.data.dataset import Dataset, Matrix, build_matrix
+from cigf.data.ids import IdMap
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.models.base import Recommender
+from cigf.ranking import Scorer
+from cigf.sampling.config import SamplingConfig
+from cigf.sampling.pairs import PairSampler
+from cigf.shapes import Batch
+from cigf.training.config import TrainingConfig
+from cigf.training.optimizers import build_optimizer
+
+
+def random_matrices(
+    seed: int = 0, n_users: int = 7, n_items: int = 11, n_behaviors: int = 3
+) -> tuple[Matrix, ...]:
+    """Return random behaviors, deeper ones sparser; user 0 and item 0 have no edges at all."""
+    generator = np.random.default_rng(seed)
+    matrices = []
+    for behavior in range(n_behaviors):
+        dense = generator.random((n_users, n_items)) < 0.6 / (behavior + 1)
+        dense[0] = False
+        dense[:, 0] = False
+        dense[1, 1] = True  # no behavior is empty
+        users, items = np.nonzero(dense)
+        matrices.append(build_matrix(users, items, (n_users, n_items)))
+    return tuple(matrices)
+
+
+def permuted(
+    matrices: Sequence[Matrix], users: NDArray[np.int64], items: NDArray[np.int64]
+) -> tuple[Matrix, ...]:
+    """Rename users and items: row r of the result is row users[r] of the original."""
+    result = []
+    for matrix in matrices:
+        dense = matrix.toarray()[users][:, items]
+        rows, columns = np.nonzero(dense)
+        result.append(build_matrix(rows, columns, matrix.shape))
+    return tuple(result)
+
+
+def toy_dataset(matrices: Sequence[Matrix]) -> Dataset:
+    """Give matrices ids and names."""
+    n_users, n_items = matrices[0].shape
+    return Dataset(
+        Behaviors(tuple(f"behavior{k}" for k in range(len(matrices)))),
+        IdMap(pl.Series([f"u{user}" for user in range(n_users)]), "user"),
+        IdMap(pl.Series([f"i{item}" for item in range(n_items)]), "item"),
+        tuple(matrices),
+        (None,) * len(matrices),
+    )
+
+
+def one_batch(matrices: Sequence[Matrix], seed: int = 0, most: int = 5) -> Batch:
+    """Sample one batch with all users."""
+    config = SamplingConfig(
+        users_per_epoch=matrices[0].shape[0],
+        batch_size=matrices[0].shape[0],
+        positives_per_user=most,
+    )
+    return next(PairSampler(matrices, config, seed).epoch(0))
+
+
+def train_steps(
+    model: Recommender,
+    matrices: Sequence[Matrix],
+    n_steps: int,
+    learning_rate: float = 0.01,
+    batch: Batch | None = None,
+) -> list[float]:
+    """Train by Adam, on one fixed batch or on new ones; return the losses."""
+    graph = BehaviorGraph.build(matrices)
+    options = TrainingConfig.parse({"learning_rate": learning_rate, "l2": 0.0})
+    optimizer = build_optimizer(model, options)
+    losses = []
+    for step in range(n_steps):
+        used = batch or one_batch(matrices, seed=step)
+        optimizer.zero_grad()
+        loss = model.loss(model.encode(graph, used.users), used).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@torch.no_grad()
+def all_scores(
+    model: Recommender, matrices: Sequence[Matrix], behavior: int = -1
+) -> NDArray[np.float32]:
+    """Score every user with every item, shape (U, I)."""
+    graph = BehaviorGraph.build(matrices)
+    scorer: Scorer = model.scorer(model.encode(graph), behavior % len(matrices))
+    scores: NDArray[np.float32] = scorer.block(torch.arange(graph.n_users)).numpy()
+    return scores

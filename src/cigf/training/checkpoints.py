@@ -1,0 +1,156 @@
+"""Checkpoints: everything that a bit-identical resume needs, in one file, without pickle.
+
+A checkpoint is one safetensors file: the model's and the optimizer's tensors, and the counters as
+JSON in the file's metadata. It is written under another name and renamed, so that a run killed at
+any moment leaves the previous one whole. Random generators need no state of their own: every draw
+is a function of the seed and the counters (see `cigf.seeding`).
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from cigf.errors import ArtifactError
+from cigf.storage import new_file
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The counters of a run.
+
+    Args:
+        epoch: Finished epochs.
+        step: Finished steps of the epoch under way.
+        seconds: Training time of the epoch under way.
+        loss_sums: Sum of each behavior's loss over those steps.
+        pairs: Pairs of those steps.
+        first_loss: Loss of the first epoch, against which divergence is judged.
+        best_epoch: Epoch of the best validation so far (0: none).
+        best_value: Its metric.
+        stale: Validations since then.
+        train_seconds: Training time of all finished epochs.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    loss_sums: list[float] = field(default_factory=list)
+    pairs: int = 0
+    first_loss: float | None = None
+    best_epoch: int = 0
+    best_value: float | None = None
+    stale: int = 0
+    train_seconds: float = 0.0
+
+
+class Checkpoints:
+    """The checkpoint files of one run: `last` to resume from, `best` to restore.
+
+    Args:
+        folder: Where they are written.
+        fingerprint: Identifies data and configuration; a checkpoint of another is refused.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self._folder = folder
+        self._fingerprint = fingerprint
+
+    def save_last(
+        self, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Write the state to resume from."""
+        tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+        tensors |= _optimizer_tensors(optimizer)
+        self._save("last", progress, tensors)
+
+    def save_best(self, progress: Progress, model: nn.Module) -> None:
+        """Write the weights of the best epoch so far."""
+        tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+        self._save("best", progress, tensors)
+
+    def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
+        """Load the last state into model and optimizer; None where there is none yet.
+
+        Raises:
+            ArtifactError: The file is damaged or of other data or configuration.
+        """
+        if not self._path("last").exists():
+            return None
+        progress, tensors = self._load("last")
+        _load_model(model, tensors)
+        _load_optimizer(optimizer, tensors)
+        return progress
+
+    def restore_best(self, model: nn.Module) -> None:
+        """Load the best epoch's weights into the model."""
+        _, tensors = self._load("best")
+        _load_model(model, tensors)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.safetensors"
+
+    def _save(self, name: str, progress: Progress, tensors: dict[str, Tensor]) -> None:
+        metadata = {
+            "format": str(FORMAT),
+            "fingerprint": self._fingerprint,
+            "progress": json.dumps(asdict(progress)),
+        }
+        plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        with new_file(self._path(name)) as path:
+            save_file(plain, path, metadata)
+
+    def _load(self, name: str) -> tuple[Progress, dict[str, Tensor]]:
+        path = self._path(name)
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise ArtifactError(
+                f"{path}: not a readable checkpoint ({error}); train again with --force"
+            ) from None
+        if metadata.get("format") != str(FORMAT):
+            raise ArtifactError(
+                f"{path}: checkpoint format {metadata.get('format')}, this version reads {FORMAT}"
+            )
+        if metadata.get("fingerprint") != self._fingerprint:
+            raise ArtifactError(
+                f"{path}: this checkpoint is of other data or another configuration; "
+                "resume with those it was made with, or train again with --force"
+            )
+        return Progress(**json.loads(metadata["progress"])), tensors
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    return {
+        f"optimizer/{index}/{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+        if value is not None  # sgd without momentum keeps an empty place
+    }
+
+
+def _load_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    prefix = "model/"
+    model.load_state_dict(
+        {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+    )
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    described = optimizer.state_dict()
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer/"):
+            _, index, name = key.split("/")
+            state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**described, "state": state})

@@ -1,0 +1,227 @@
+"""The only training loop.
+
+It knows the abstract `Recommender`; validation comes in as a function, and so does everything
+that is shown or stored besides checkpoints.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from cigf.errors import DivergedError
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.models.base import Recommender
+from cigf.sampling.prefetch import prefetch
+from cigf.shapes import Batch
+from cigf.training.checkpoints import Checkpoints, Progress
+from cigf.training.config import TrainingConfig
+from cigf.training.events import EpochRecord, Listener
+from cigf.training.optimizers import build_optimizer, learning_rate
+
+Validate = Callable[[Recommender], dict[str, float]]
+"""Metrics of the model on the validation pairs, by name."""
+
+
+@runtime_checkable
+class BatchSource(Protocol):
+    """What the trainer asks of a sampler."""
+
+    @property
+    def n_steps(self) -> int:
+        """Batches per epoch."""
+        ...
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """Batches of an epoch, from a step on; the same arguments give the same batches."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended.
+
+    Args:
+        reason: In words.
+        epochs: Finished epochs.
+        selected_epoch: The epoch whose weights the model now has.
+        train_seconds: Time in the loop, validation not included.
+    """
+
+    reason: str
+    epochs: int
+    selected_epoch: int
+    train_seconds: float
+
+
+class Trainer:
+    """Trains one model on one graph.
+
+    Args:
+        config: The options.
+        behaviors: Names, for the records.
+        graph: Training edges on the model's device.
+        source: Where batches come from.
+        validate: Called every `evaluate_every` epochs; None where nothing is held out.
+        checkpoints: Where state is kept; None keeps none (and cannot restore the best epoch).
+        listener: Hears of every step and epoch.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        behaviors: tuple[str, ...],
+        graph: BehaviorGraph,
+        source: BatchSource,
+        *,
+        validate: Validate | None = None,
+        checkpoints: Checkpoints | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self._config = config
+        self._behaviors = behaviors
+        self._graph = graph
+        self._source = source
+        self._validate = validate if config.evaluate_every else None
+        self._checkpoints = checkpoints
+        self._listener = listener or Listener()
+
+    def fit(self, model: Recommender) -> TrainingResult:
+        """Train, resuming from the last checkpoint if there is one.
+
+        The model is left with the weights of the selected epoch.
+
+        Raises:
+            DivergedError: Loss or weights are no longer finite, or the loss exploded.
+        """
+        optimizer = build_optimizer(model, self._config)
+        progress = self._checkpoints.resume(model, optimizer) if self._checkpoints else None
+        progress = progress or Progress(loss_sums=[0.0] * len(self._behaviors))
+        self._listener.on_start(self._config.epochs, self._source.n_steps, progress.epoch)
+        while progress.epoch < self._config.epochs and not self._exhausted(progress):
+            progress = self._run_epoch(model, optimizer, progress)
+        reason = (
+            f"no better {self._config.metric} in {progress.stale} validations"
+            if self._exhausted(progress)
+            else f"all {self._config.epochs} epochs done"
+        )
+        selected = self._select(model, progress)
+        self._listener.on_end(reason)
+        return TrainingResult(reason, progress.epoch, selected, progress.train_seconds)
+
+    def _exhausted(self, progress: Progress) -> bool:
+        return 0 < self._config.patience <= progress.stale
+
+    def _select(self, model: Recommender, progress: Progress) -> int:
+        wanted = self._config.restore == "best" and self._checkpoints is not None
+        if not wanted or progress.best_epoch in (0, progress.epoch):
+            return progress.epoch
+        assert self._checkpoints is not None
+        self._checkpoints.restore_best(model)
+        return progress.best_epoch
+
+    def _run_epoch(
+        self, model: Recommender, optimizer: torch.optim.Optimizer, progress: Progress
+    ) -> Progress:
+        progress = self._run_steps(model, optimizer, progress)
+        n_steps = self._source.n_steps
+        losses = [total / n_steps for total in progress.loss_sums]
+        first_loss = progress.first_loss
+        self._refuse_divergence(model, progress, sum(losses), first_loss)
+        record = EpochRecord(
+            epoch=progress.epoch + 1,
+            seconds=progress.seconds,
+            losses=dict(zip(self._behaviors, losses, strict=True)),
+            learning_rate=optimizer.param_groups[0]["lr"],
+            pairs=progress.pairs,
+        )
+        progress = Progress(
+            epoch=record.epoch,
+            loss_sums=[0.0] * len(losses),
+            first_loss=sum(losses) if first_loss is None else first_loss,
+            best_epoch=progress.best_epoch,
+            best_value=progress.best_value,
+            stale=progress.stale,
+            train_seconds=progress.train_seconds + progress.seconds,
+        )
+        if self._validate is not None and record.epoch % self._config.evaluate_every == 0:
+            metrics = self._validate(model)
+            progress = self._judge(model, progress, metrics[self._config.metric])
+            record = replace(record, metrics=metrics, best=progress.stale == 0)
+        if self._checkpoints:
+            self._checkpoints.save_last(progress, model, optimizer)
+        self._listener.on_epoch(record)
+        return progress
+
+    def _judge(self, model: Recommender, progress: Progress, value: float) -> Progress:
+        if progress.best_value is not None and not value > progress.best_value:
+            return replace(progress, stale=progress.stale + 1)
+        progress = replace(progress, best_epoch=progress.epoch, best_value=value, stale=0)
+        if self._checkpoints:
+            self._checkpoints.save_best(progress, model)
+        return progress
+
+    def _run_steps(
+        self, model: Recommender, optimizer: torch.optim.Optimizer, progress: Progress
+    ) -> Progress:
+        """Run the steps of the epoch under way that are not done yet."""
+        model.train()
+        total_steps = self._config.epochs * self._source.n_steps
+        sums = torch.tensor(progress.loss_sums, dtype=torch.float64, device=self._graph.device)
+        started = saved = time.perf_counter()
+        before = progress
+        with closing(prefetch(self._source.epoch(progress.epoch, progress.step))) as batches:
+            for batch in batches:
+                step = progress.epoch * self._source.n_steps + progress.step
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(self._config, step, total_steps)
+                sums += self._step(model, optimizer, batch)
+                now = time.perf_counter()
+                progress = replace(
+                    progress,
+                    step=progress.step + 1,
+                    pairs=progress.pairs + batch.n_pairs,
+                    seconds=before.seconds + now - started,
+                )
+                self._listener.on_step(progress.epoch + 1, progress.step, batch.n_pairs)
+                if self._checkpoints and now - saved > self._config.checkpoint_seconds > 0:
+                    saved = now
+                    self._save_inside(model, optimizer, replace(progress, loss_sums=sums.tolist()))
+        return replace(progress, loss_sums=sums.tolist())
+
+    def _step(self, model: Recommender, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        losses = model.loss(model.encode(self._graph, batch.users), batch)
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        if self._config.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), self._config.gradient_clip)
+        optimizer.step()
+        return losses.detach()
+
+    def _save_inside(
+        self, model: Recommender, optimizer: torch.optim.Optimizer, progress: Progress
+    ) -> None:
+        assert self._checkpoints is not None
+        self._refuse_divergence(model, progress, sum(progress.loss_sums), None)
+        self._checkpoints.save_last(progress, model, optimizer)
+
+    def _refuse_divergence(
+        self, model: Recommender, progress: Progress, loss: float, first: float | None
+    ) -> None:
+        """Stop before a checkpoint is overwritten by numbers that are of no use."""
+        advice = (
+            f"in epoch {progress.epoch + 1}; the last good checkpoint is kept. "
+            "Lower training.learning_rate (or model.score_scale), or set training.gradient_clip"
+        )
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss became {loss} {advice}")
+        broken = [name for name, p in model.named_parameters() if not p.isfinite().all()]
+        if broken:
+            raise DivergedError(f"weights of {broken[0]} are no longer finite {advice}")
+        if first is not None and loss > self._config.divergence_factor * max(first, 1e-12):
+            raise DivergedError(f"the loss grew from {first:.4g} to {loss:.4g} {advice}")
