@@ -1,0 +1,170 @@
+"""Artifact: a folder with all that is needed to recommend, checked whole before it is used.
+
+    manifest.json                       versions, configuration, sizes, a hash of every other file
+    model.safetensors                   the parameters
+    representations.safetensors         users (U, B, D) and items (I, B, D)
+    users.arrow, items.arrow            external ids in row order
+    seen/<b>.indptr.npy, .indices.npy   who did what, by behavior number
+    MODEL_CARD.md
+
+No pickle, and equal input gives equal bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cigf.data.dataset import Dataset
+from cigf.errors import ArtifactError, ConfigError
+from cigf.inference.artifact_parts import load_history, load_tensors, save_history, save_tensors
+from cigf.inference.card import model_card
+from cigf.inference.manifest import (
+    MANIFEST,
+    Manifest,
+    check_files,
+    describe_files,
+    read_manifest,
+    write_manifest,
+)
+from cigf.models.base import Recommender, Representations, Sizes
+from cigf.models.registry import build_model, parse_model_config
+from cigf.ranking import Scorer
+from cigf.storage import new_folder
+
+_MODEL = "model.safetensors"
+_REPRESENTATIONS = "representations.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """A trained model with its representations, ids and histories.
+
+    Args:
+        path: The folder.
+        manifest: What the folder says about itself.
+        model: The model, in evaluation mode.
+        representations: Its encoded users and items.
+        history: What is known about the users: what recommendations leave out or build on.
+    """
+
+    path: Path
+    manifest: Manifest
+    model: Recommender
+    representations: Representations
+    history: Dataset
+
+    def scorer(self, behavior: str | None = None) -> Scorer:
+        """Return the scorer of a behavior (default: the target).
+
+        Raises:
+            DataError: There is no such behavior.
+        """
+        behaviors = self.history.behaviors
+        chosen = behaviors.target if behavior is None else behaviors.index(behavior)
+        with torch.no_grad():
+            return self.model.scorer(self.representations, chosen)
+
+
+def save_artifact(
+    path: Path,
+    *,
+    model: Recommender,
+    model_name: str,
+    config: Mapping[str, Any],
+    representations: Representations,
+    history: Dataset,
+    metadata: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> None:
+    """Write an artifact folder, whole or not at all.
+
+    Args:
+        path: The folder to create.
+        model: The trained model.
+        model_name: Its name in the registry.
+        config: Its resolved hyperparameters, as plain values.
+        representations: Its encoded users and items.
+        history: What is known about the users when they ask for recommendations.
+        metadata: Plain values to remember, such as seed, epoch and metrics; no times of day.
+        force: Replace an existing folder.
+
+    Raises:
+        OutputError: `path` exists and `force` is off, or it cannot be written.
+    """
+    with new_folder(path, force=force) as folder:
+        arrays = save_tensors(folder / _MODEL, dict(model.state_dict()))
+        vectors = {"users": representations.users, "items": representations.items}
+        arrays |= save_tensors(folder / _REPRESENTATIONS, vectors)
+        arrays |= save_history(folder, history)
+        manifest = Manifest(
+            model=model_name,
+            config=dict(config),
+            behaviors=history.behaviors.names,
+            n_users=history.n_users,
+            n_items=history.n_items,
+            dataset=history.fingerprint,
+            versions={name: version(name) for name in ("cigf", "torch")},
+            metadata=dict(metadata or {}),
+            arrays=arrays,
+            files={},
+        )
+        (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
+        write_manifest(folder, manifest.model_copy(update={"files": describe_files(folder)}))
+
+
+def find_artifact(path: Path) -> Path:
+    """Return the artifact folder that `path` names: itself, or the one of a run.
+
+    Raises:
+        ArtifactError: `path` is neither.
+    """
+    if (path / "artifact" / MANIFEST).is_file():
+        return path / "artifact"
+    if not path.exists():
+        raise ArtifactError(f"{path}: no such folder; give the folder of a run or an artifact")
+    if (path / "run.json").is_file():
+        raise ArtifactError(f"{path}: this run has no artifact yet; finish it: train --resume")
+    return path
+
+
+def load_artifact(path: Path) -> Artifact:
+    """Read an artifact, or the artifact of a run folder; everything is checked first.
+
+    Raises:
+        ArtifactError: A file is missing, truncated or altered, a newer version of cigf wrote
+            the folder, or the arrays do not fit the manifest; names the file.
+    """
+    folder = find_artifact(path)
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    history = load_history(folder, manifest)
+    representations = _load_representations(folder / _REPRESENTATIONS, manifest)
+    model = _load_model(folder, manifest)
+    return Artifact(folder, manifest, model, representations, history)
+
+
+def _load_representations(path: Path, manifest: Manifest) -> Representations:
+    tensors = load_tensors(path, manifest)
+    for name, n in (("users", manifest.n_users), ("items", manifest.n_items)):
+        if name not in tensors or tensors[name].dim() != 3 or len(tensors[name]) != n:
+            found = tuple(tensors[name].shape) if name in tensors else "missing"
+            raise ArtifactError(f"{path}: {name} is {found}; the manifest demands ({n}, B, D)")
+    return Representations(tensors["users"], tensors["items"])
+
+
+def _load_model(folder: Path, manifest: Manifest) -> Recommender:
+    state = load_tensors(folder / _MODEL, manifest)
+    sizes = Sizes(manifest.n_users, manifest.n_items, len(manifest.behaviors))
+    try:
+        config = parse_model_config(manifest.model, manifest.config)
+        model = build_model(manifest.model, config, sizes, seed=0)
+        model.load_state_dict(state)
+    except ConfigError as error:
+        raise ArtifactError(f"{folder / MANIFEST}: its model cannot be built: {error}") from None
+    except RuntimeError as error:
+        raise ArtifactError(f"{folder / _MODEL}: does not fit the manifest: {error}") from None
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,109 @@
+"""The arrays of an artifact on disk: ids, histories and tensors, each checked when read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cigf.data.behaviors import Behaviors
+from cigf.data.dataset import Dataset, Matrix, matrix_from_parts
+from cigf.data.ids import IdMap
+from cigf.errors import ArtifactError
+from cigf.inference.manifest import (
+    ArrayEntry,
+    Manifest,
+    check_array,
+    check_csr,
+    describe_array,
+)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> dict[str, ArrayEntry]:
+    """Write tensors as safetensors; return their manifest entries by "file:name"."""
+    plain = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
+    save_file(plain, path)
+    return {f"{path.name}:{name}": describe_array(t.numpy()) for name, t in plain.items()}
+
+
+def load_tensors(path: Path, manifest: Manifest) -> dict[str, Tensor]:
+    """Read tensors and compare each with the manifest.
+
+    Raises:
+        ArtifactError: The file is no safetensors file, or a tensor is missing, new or different.
+    """
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(f"{path}: not a safetensors file: {error}") from None
+    expected = {name for name in manifest.arrays if name.startswith(f"{path.name}:")}
+    for name in sorted(expected - {f"{path.name}:{name}" for name in tensors}):
+        raise ArtifactError(f"{path}: array {name} is in the manifest but not in the file")
+    for name, tensor in tensors.items():
+        check_array(path, f"{path.name}:{name}", tensor.numpy(), manifest)
+    return tensors
+
+
+def save_history(folder: Path, history: Dataset) -> dict[str, ArrayEntry]:
+    """Write ids and matrices; return the matrices' manifest entries."""
+    for ids in (history.users, history.items):
+        pl.DataFrame({"id": ids.ids}).write_ipc(folder / f"{ids.entity}s.arrow")
+    (folder / "seen").mkdir()
+    arrays = {}
+    for behavior, matrix in enumerate(history.interactions):
+        for part, dtype in (("indptr", np.int64), ("indices", np.int32)):
+            values = np.ascontiguousarray(getattr(matrix, part), dtype=dtype)
+            np.save(folder / _seen(behavior, part), values, allow_pickle=False)
+            arrays[_seen(behavior, part)] = describe_array(values)
+    return arrays
+
+
+def load_history(folder: Path, manifest: Manifest) -> Dataset:
+    """Read ids and matrices.
+
+    Raises:
+        ArtifactError: They do not fit the manifest or each other.
+    """
+    users = _load_ids(folder, "user", manifest.n_users)
+    items = _load_ids(folder, "item", manifest.n_items)
+    matrices = tuple(_load_matrix(folder, b, manifest) for b in range(len(manifest.behaviors)))
+    none = (None,) * len(matrices)
+    return Dataset(Behaviors(manifest.behaviors), users, items, matrices, none)
+
+
+def _seen(behavior: int, part: str) -> str:
+    # Numbered, because a behavior's name need not be a file name.
+    return f"seen/{behavior}.{part}.npy"
+
+
+def _load_ids(folder: Path, entity: str, n: int) -> IdMap:
+    path = folder / f"{entity}s.arrow"
+    try:
+        ids = pl.read_ipc(path)["id"]
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ArtifactError(f"{path}: not a table of ids: {error}") from None
+    if len(ids) != n:
+        raise ArtifactError(f"{path}: {len(ids)} {entity} ids, the manifest says {n}")
+    return IdMap(ids, entity)
+
+
+def _load_matrix(folder: Path, behavior: int, manifest: Manifest) -> Matrix:
+    indptr = _load_array(folder, _seen(behavior, "indptr"), manifest)
+    indices = _load_array(folder, _seen(behavior, "indices"), manifest)
+    shape = (manifest.n_users, manifest.n_items)
+    check_csr(folder / _seen(behavior, "indptr"), indptr, indices, shape)
+    return matrix_from_parts(indptr, indices, shape)
+
+
+def _load_array(folder: Path, name: str, manifest: Manifest) -> NDArray[Any]:
+    path = folder / name
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ArtifactError(f"{path}: not a NumPy array: {error}") from None
+    check_array(path, name, array, manifest)
+    return array

@@ -1,0 +1,49 @@
+import numpy as np
+import polars as pl
+import torch
+
+from cigf.data.behaviors import Behaviors
+from cigf.data.dataset import Dataset, build_matrix
+from cigf.data.ids import IdMap
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.inference.artifact import save_artifact
+from cigf.models.base import Sizes
+from cigf.models.registry import build_model, parse_model_config
+
+N_USERS, N_ITEMS, N_BEHAVIORS = 11, 7, 3
+CONFIG = {"embedding_size": 5, "n_layers": 2}
+
+
+def random_history(seed=0, user_ids=None, item_ids=None):
+    generator = np.random.default_rng(seed)
+    matrices = []
+    for density in (0.5, 0.3, 0.2):
+        users, items = np.nonzero(generator.random((N_USERS, N_ITEMS)) < density)
+        matrices.append(build_matrix(users, items, (N_USERS, N_ITEMS)))
+    users = pl.Series("id", user_ids or [f"u{row}" for row in range(N_USERS)])
+    items = pl.Series("id", item_ids or [100 + row for row in range(N_ITEMS)])
+    return Dataset(
+        Behaviors(("view", "add/cart", "buy")),
+        IdMap(users, "user"),
+        IdMap(items, "item"),
+        tuple(matrices),
+        (None,) * N_BEHAVIORS,
+    )
+
+
+def write_artifact(path, history, seed=0, **options):
+    config = parse_model_config("cigf", CONFIG)
+    model = build_model("cigf", config, Sizes(N_USERS, N_ITEMS, N_BEHAVIORS), seed)
+    with torch.no_grad():
+        encoded = model.encode(BehaviorGraph.build(history.interactions, torch.device("cpu")))
+    save_artifact(
+        path,
+        model=model,
+        model_name="cigf",
+        config=config.model_dump(mode="json"),
+        representations=encoded,
+        history=history,
+        metadata={"seed": seed},
+        **options,
+    )
+    return model, encoded
