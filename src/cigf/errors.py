@@ -49,10 +49,12 @@ class MissingExtraError(CigfError):
 
     exit_code = 2
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    def __init__(self, package: str, extra: str | None, purpose: str) -> None:
+        """Name the package; `extra` None: no extra of cigf holds it, so it is installed alone."""
+        install = package if extra is None else f"'cigf[{extra}]'"
         super().__init__(
             f"{purpose} needs the package {package}, which is not installed; "
-            f"install it with: pip install 'cigf[{extra}]'"
+            f"install it with: pip install {install}"
         )
 
 

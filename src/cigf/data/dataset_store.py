@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,31 @@ def save_split(
     arrays = _arrays_of(split)
     with new_folder(folder, force=force) as temporary:
         for name, array in arrays.items():
-            np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+            _write_array(temporary / f"{name}.npy", array)
         for ids in (split.train.users, split.train.items):
-            frame = pl.DataFrame({f"{ids.entity}_id": ids.ids})
-            frame.write_ipc(temporary / f"{ids.entity}s.arrow", compression="uncompressed")
+            _write_ids(temporary / f"{ids.entity}s.arrow", ids)
         manifest = _manifest_of(split, arrays) | {"extra": dict(extra or {})}
         text = json.dumps(manifest, indent=1, ensure_ascii=False)
         (temporary / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+# Both write through Python's own files, which say that a disk is full; `numpy.save` and Polars
+# hide the reason.
+
+
+def _write_array(path: Path, array: NDArray[Any]) -> None:
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as stream:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(array.data.cast("B") if array.size else b"")
+
+
+def _write_ids(path: Path, ids: IdMap) -> None:
+    buffer = BytesIO()
+    frame = pl.DataFrame({f"{ids.entity}_id": ids.ids})
+    frame.write_ipc(buffer, compression="uncompressed")
+    path.write_bytes(buffer.getbuffer())
 
 
 def _arrays_of(split: Split) -> Arrays:
@@ -244,8 +263,20 @@ class _SplitReader:
                 key: Part = "valid" if part == "valid" else "test"
                 group = self._array(name.removesuffix("all") + "group")
                 behavior = self.behaviors.names[int(index)]
-                found[key, behavior, int(seed)] = Candidates(self._array(name), group)
+                pairs = (valid if key == "valid" else test)[behavior]
+                drawn = Candidates(self._array(name), group)
+                self._check_candidates(name, drawn, len(pairs))
+                found[key, behavior, int(seed)] = drawn
         return found
+
+    def _check_candidates(self, name: str, drawn: Candidates, count: int) -> None:
+        for array in (drawn.all, drawn.group):
+            inside = not array.size or -1 <= int(array.min()) <= int(array.max()) < self.shape[1]
+            if len(array) != count or not inside:
+                raise DataError(
+                    f"{self.folder / name}.npy: these candidates do not fit {count} held-out pairs "
+                    f"and {self.shape[1]} items; prepare the dataset again"
+                )
 
 
 def _in_words(array: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Files of event logs: finding them, telling their formats, reading Parquet and JSON Lines."""
+"""Files of event logs: finding them, and reading each in its format."""
 
 import glob
 from pathlib import Path
@@ -6,17 +6,20 @@ from pathlib import Path
 import polars as pl
 
 from cigf.data.delimited import read_delimited
+from cigf.data.json_lines import read_json_lines
 from cigf.data.options import ReadOptions
 from cigf.data.read_log import ReadLog
+from cigf.data.sniffing import PARQUET, check_content
+from cigf.data.sql import read_sqlite
 from cigf.data.table import Table
 from cigf.errors import DataError
 
-COMPRESSIONS = (".gz", ".zst")
+COMPRESSED = (".gz", ".zst")
 DELIMITED = (".csv", ".tsv", ".txt")
 JSON_LINES = (".jsonl", ".ndjson")
-PARQUET = (".parquet", ".pq")
+PARQUET_FILES = (".parquet", ".pq")
 DATABASES = (".db", ".sqlite", ".sqlite3")
-READABLE = (*DELIMITED, *JSON_LINES, *PARQUET, *DATABASES)
+READABLE = (*DELIMITED, *JSON_LINES, *PARQUET_FILES, *DATABASES)
 
 
 def find_files(source: str | Path) -> list[Path]:
@@ -43,7 +46,7 @@ def find_files(source: str | Path) -> list[Path]:
 def file_format(path: Path) -> str:
     """Return the suffix that tells a file's format, without that of its compression."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSIONS:
+    if suffixes and suffixes[-1] in COMPRESSED:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 
@@ -58,9 +61,11 @@ def read_file(path: Path, options: ReadOptions, log: ReadLog) -> Table:
     if suffix in DELIMITED:
         return read_delimited(path, options.column_names, log)
     if suffix in JSON_LINES:
-        return _read_json_lines(path)
-    if suffix in PARQUET:
+        return read_json_lines(path, log)
+    if suffix in PARQUET_FILES:
         return _read_parquet(path)
+    if suffix in DATABASES:
+        return read_sqlite(path, options.query)
     raise DataError(
         f"{path}: {suffix or 'a name without a suffix'} tells no format that can be read; allowed "
         f"are {', '.join(READABLE)}, and .gz or .zst after those of text"
@@ -68,14 +73,9 @@ def read_file(path: Path, options: ReadOptions, log: ReadLog) -> Table:
 
 
 def _read_parquet(path: Path) -> Table:
+    check_content(path, PARQUET, "a Parquet file")
     try:
         return Table(pl.scan_parquet(path).collect(), str(path), "row", 1)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: not a Parquet file, or a broken one ({error})") from None
-
-
-def _read_json_lines(path: Path) -> Table:
-    try:
-        return Table(pl.read_ndjson(path, infer_schema_length=None), str(path), "line", 1)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: not JSON Lines, or broken ({error})") from None
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: broken Parquet file ({reason})") from None

@@ -23,6 +23,7 @@ from cigf.data.ids import IdMap
 from cigf.data.notes import Notes
 from cigf.data.options import PrepareOptions
 from cigf.data.schema import Interactions
+from cigf.data.soundness import check_dataset, check_test
 from cigf.data.splitting import HeldOut, Split
 from cigf.data.timecut import cut_by_time, in_words, new_pairs
 from cigf.errors import DataError
@@ -37,13 +38,8 @@ def partition(
     Raises:
         DataError: Nothing that can be learned from is left, or the test pairs do not fit.
     """
-    kind = options.split or ("last" if test is None else "test_file")
-    if (kind == "test_file") != (test is not None):
-        raise DataError(
-            f"split {kind}: "
-            + ("test pairs were given; " if test else "no test pairs given; ")
-            + "give a test file exactly where the split is test_file"
-        )
+    kind = _kind(options, test)
+    _check_options(options, interactions.behaviors)
     if kind == "time":
         return _split_by_time(interactions, options, notes)
     events, *ids = code_events(interactions)
@@ -51,7 +47,25 @@ def partition(
     dataset = _whole_dataset(cleaned, notes)
     parts = _Parts(dataset, options, test, notes)
     held_out, words = _KINDS[kind](parts)
-    return _with_validation(without_pairs(dataset, held_out), held_out, words, options)
+    if kind != "none":
+        check_test(held_out, dataset.behaviors, kind)
+    return _with_validation(without_pairs(dataset, held_out), held_out, words, options, notes)
+
+
+def _kind(options: PrepareOptions, test: Interactions | None) -> str:
+    kind = options.split or ("last" if test is None else "test_file")
+    if kind == "test_file" and test is None:
+        raise DataError("split test_file: no test pairs were given; name their file with --test")
+    if kind != "test_file" and test is not None:
+        raise DataError(
+            f"split {kind}: test pairs were given too; leave out --test, or pass --split test_file"
+        )
+    return kind
+
+
+def _check_options(options: PrepareOptions, behaviors: Behaviors) -> None:
+    for name in (*(options.hold_out or ()), *filter(None, [options.min_behavior])):
+        behaviors.index(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +103,7 @@ def _whole_dataset(cleaned: _Cleaned, notes: Notes) -> Dataset:
     dataset = cleaned.dataset()
     n_pairs = sum(matrix.nnz for matrix in dataset.interactions)
     notes.drop("repeated events (the last time is kept)", len(cleaned.events) - n_pairs)
+    check_dataset(dataset, notes)
     return dataset
 
 
@@ -150,11 +165,17 @@ _KINDS: dict[str, Callable[[_Parts], tuple[dict[str, HeldOut], str]]] = {
 
 
 def _with_validation(
-    known: Dataset, test: dict[str, HeldOut], words: str, options: PrepareOptions
+    known: Dataset, test: dict[str, HeldOut], words: str, options: PrepareOptions, notes: Notes
 ) -> Split:
     generator = numpy_generator(options.seed, "split/validation")
     pairs = hold_out_validation(known, options.valid_share, generator)
     valid = {known.behaviors.target_name: pairs} if len(pairs) else {}
+    if options.valid_share and not valid:
+        notes.warn(
+            "no validation pairs: too few users have three target pairs in training; training "
+            "cannot choose its best epoch"
+        )
+        return Split(known, as_matrices(known, {}), {}, test, {}, f"{words}; validation: none")
     kind = "one random" if known.times[known.behaviors.target] is None else "the last"
     words += (
         f"; validation: {kind} target pair of a random {options.valid_share:.0%} of the users "
@@ -171,9 +192,10 @@ def _split_by_time(interactions: Interactions, options: PrepareOptions, notes: N
     cleaned = _clean(cut.past, (users, items), behaviors, options, notes)
     known = _whole_dataset(cleaned, notes)
     test, unknown = new_pairs(_renumbered(cut.future, users, items, known), known)
-    notes.drop("test pairs with a user or item not in training", unknown)
+    notes.drop("later events of a user or item not in training", unknown)
+    check_test(test, behaviors, "time")
     words = f"test: what is new after {in_words(cut.time)} (about {options.test_share:.0%})"
-    return _with_window(cleaned, known, test, words, options)
+    return _with_window(cleaned, known, test, words, options, notes)
 
 
 def _renumbered(events: CodedEvents, users: IdMap, items: IdMap, known: Dataset) -> CodedEvents:
@@ -190,11 +212,17 @@ def _with_window(
     test: dict[str, HeldOut],
     words: str,
     options: PrepareOptions,
+    notes: Notes,
 ) -> Split:
     """Take the validation window out of what is known at test time."""
+    nothing = Split(known, as_matrices(known, {}), {}, test, {}, f"{words}; validation: none")
     if not options.valid_share:
-        return Split(known, as_matrices(known, {}), {}, test, {}, words)
-    window = cut_by_time(cleaned.events, known.behaviors.target, options.valid_share)
+        return nothing
+    try:
+        window = cut_by_time(cleaned.events, known.behaviors.target, options.valid_share)
+    except DataError as error:
+        notes.warn(f"no validation pairs ({error})")
+        return nothing
     assert cleaned.events.times is not None
     train = cleaned.dataset(cleaned.events.times <= window.time)
     valid, _ = new_pairs(window.future, train)

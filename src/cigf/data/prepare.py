@@ -11,7 +11,7 @@ from cigf.data.dataset_store import save_split
 from cigf.data.notes import Notes
 from cigf.data.options import PrepareOptions
 from cigf.data.partition import partition
-from cigf.data.readers import Source, read_events
+from cigf.data.readers import Source, read_events, read_test_pairs
 from cigf.data.schema import Interactions
 from cigf.data.splitting import Candidates, HeldOut, Part, Split
 from cigf.storage import refuse_existing
@@ -74,11 +74,7 @@ def prepare(
 
 
 def _read_test(test: Source | list[Source] | None, options: PrepareOptions) -> Interactions | None:
-    if test is None:
-        return None
-    target = options.ordered_behaviors().target_name
-    # The times of test pairs are of no use, and a test file may come without them.
-    return read_events(test, options.model_copy(update={"default_behavior": target}))
+    return None if test is None else read_test_pairs(test, options)
 
 
 def prepare_interactions(
@@ -100,6 +96,10 @@ def build_split(
         DataError: Nothing is left, or the test pairs do not fit the log.
     """
     notes = Notes(Counter(interactions.dropped), list(interactions.warnings))
+    if test is not None:
+        for reason, count in test.dropped.items():
+            notes.drop(f"test file: {reason}", count)
+        notes.warnings.extend(f"test file: {warning}" for warning in test.warnings)
     split = partition(interactions, options, test, notes)
     split = replace(split, candidates=_draw_all(split, options))
     return split, _report(split, len(interactions), notes)

@@ -23,6 +23,14 @@ The bounds lie where no real log comes near them: 1e11 is the year 5138 in secon
 milliseconds."""
 
 
+LATEST = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
+
+DATE_NUMBERS = (19_700_101, 21_001_231)
+"""Whole numbers that all lie here are dates written as YYYYMMDD; as seconds they would be
+August 1970."""
+
+
 def to_milliseconds(column: pl.Series) -> pl.Series:
     """Return times as Int64 milliseconds; null where a value is missing or no time.
 
@@ -41,14 +49,21 @@ def to_milliseconds(column: pl.Series) -> pl.Series:
 
 
 def _scale(column: pl.Series) -> pl.Series:
-    values = column.fill_nan(None) if column.dtype.is_float() else column
-    largest = values.filter(values.is_finite()).max() if values.dtype.is_float() else values.max()
-    factor = next((f for bound, f in UNITS if float(largest or 0) >= bound), 1e3)
-    if values.dtype.is_float():
-        scaled = (values.cast(pl.Float64) * factor).round()
-        return scaled.cast(pl.Int64, strict=False)
-    whole = values.cast(pl.Int64, strict=False)
+    if column.dtype.is_float():
+        decimals = column.cast(pl.Float64).fill_nan(None)
+        decimals = decimals.set(decimals.is_infinite().fill_null(False), None)
+        return (decimals * _factor(decimals)).round().cast(pl.Int64, strict=False)
+    whole = column.cast(pl.Int64, strict=False)
+    if whole.count() and whole.is_between(*DATE_NUMBERS).all():
+        return _parse_dates(whole.cast(pl.String))
+    factor = _factor(whole)
     return whole * int(factor) if factor >= 1 else whole // round(1 / factor)
+
+
+def _factor(numbers: pl.Series) -> float:
+    highest = numbers.max()
+    largest = float(highest) if isinstance(highest, int | float) else 0.0
+    return next((factor for bound, factor in UNITS if largest >= bound), 1e3)
 
 
 def _parse(text: pl.Series) -> pl.Series:

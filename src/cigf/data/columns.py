@@ -1,0 +1,143 @@
+"""Which column of a source is which, and what its behavior values mean."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from cigf.data.aliases import COLUMN_OPTIONS, find_column, translate_behavior
+from cigf.data.behaviors import Behaviors
+from cigf.data.options import ReadOptions
+from cigf.data.read_log import SHOWN, ReadLog
+from cigf.data.schema import BEHAVIOR, ITEM, TIME, USER, behavior_type
+from cigf.data.table import Table
+from cigf.errors import DataError, did_you_mean
+
+
+def choose_columns(
+    table: Table, options: ReadOptions, *, fall_back: bool = False
+) -> dict[str, str]:
+    """Return standard name -> column of the source, for those that are there.
+
+    Args:
+        table: The source.
+        options: May name columns; the others are found by their aliases.
+        fall_back: Find a column by its aliases even if another name was given, which the source
+            lacks: for test files, whose columns may go by other names than the log's.
+
+    Raises:
+        DataError: A needed column is missing; names the option that maps it.
+    """
+    asked = {USER: options.user_col, ITEM: options.item_col}
+    asked |= {BEHAVIOR: options.behavior_col, TIME: options.time_col}
+    chosen: dict[str, str] = {}
+    for standard, name in asked.items():
+        if name and name not in table.frame.columns and not fall_back:
+            raise _missing(table, name, standard)
+        if name is None or (name and name not in table.frame.columns):
+            name = find_column(table.frame.columns, standard)
+        if name:
+            chosen[standard] = name
+    for standard in (USER, ITEM) if options.default_behavior else (USER, ITEM, BEHAVIOR):
+        if standard not in chosen:
+            raise _missing(table, standard, standard)
+    _check_distinct(table, chosen)
+    return chosen
+
+
+def _missing(table: Table, name: str, standard: str) -> DataError:
+    names = table.frame.columns
+    header = ""
+    if table.unit == "line" and all(find_column(names, known) is None for known in COLUMN_OPTIONS):
+        header = "; if the file has no header line, name its columns with --columns"
+    return DataError(
+        f"{table.source}: column {name!r} not found{did_you_mean(name, names)} "
+        f"(columns are {', '.join(names)}); name the right one with {COLUMN_OPTIONS[standard]}"
+        f"{header}"
+    )
+
+
+def _check_distinct(table: Table, chosen: Mapping[str, str]) -> None:
+    for standard, name in chosen.items():
+        twice = [other for other, column in chosen.items() if column == name and other != standard]
+        if twice:
+            raise DataError(
+                f"{table.source}: column {name!r} cannot be both {standard} and {twice[0]}; name "
+                f"another with {COLUMN_OPTIONS[twice[0]]}"
+            )
+        if f"{name}_duplicated_0" in table.frame.columns:
+            raise DataError(
+                f"{table.source}: column {name!r} stands twice in the header; rename one"
+            )
+
+
+def behavior_column(
+    table: Table, column: str | None, options: ReadOptions, behaviors: Behaviors, log: ReadLog
+) -> tuple[pl.Series, pl.Series]:
+    """Return the behaviors as an Enum, and which rows count: those of a left-out value do not.
+
+    Raises:
+        DataError: A value is unknown and bad rows are not to be skipped.
+    """
+    dtype = behavior_type(behaviors)
+    if column is None:
+        value = pl.Series(BEHAVIOR, [options.default_behavior], dtype=dtype)
+        kept = pl.Series([True]).new_from_index(0, table.frame.height)
+        return value.new_from_index(0, table.frame.height), kept
+    values = _as_text(table.frame[column])
+    counts = dict(values.drop_nulls().value_counts().iter_rows())
+    meanings = {v: translate_behavior(v, behaviors.names, options.mapping) for v in counts}
+    unknown = {v: counts[v] for v, meaning in meanings.items() if meaning is None}
+    if unknown:
+        _report_unknown(unknown, table, behaviors, log)
+    named = {value: meaning for value, meaning in meanings.items() if meaning}
+    meant = values.replace_strict(named, default=None, return_dtype=dtype).rename(BEHAVIOR)
+    log.dropped.update(_mapped_away(counts, meanings))
+    return meant, meant.is_not_null() | values.is_null()
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    if column.dtype.is_float() and (column.drop_nulls().floor() == column.drop_nulls()).all():
+        column = column.cast(pl.Int64)  # codes such as 1.0, as pandas makes them of 1
+    stripped = column.cast(pl.String).str.strip_chars()
+    return stripped.replace("", None)
+
+
+def _mapped_away(counts: Mapping[str, int], meanings: Mapping[str, str | None]) -> dict[str, int]:
+    count = sum(counts[value] for value, meaning in meanings.items() if meaning == "")
+    return {"behaviors mapped to nothing": count} if count else {}
+
+
+def _report_unknown(
+    unknown: Mapping[str, int], table: Table, behaviors: Behaviors, log: ReadLog
+) -> None:
+    most = sorted(unknown, key=lambda value: (-unknown[value], value))
+    total = sum(unknown.values())
+    if log.on_error == "skip":
+        log.dropped["unknown behavior"] += total
+        return
+    shown = ", ".join(f"{value!r} ({unknown[value]:,} rows)" for value in most[:SHOWN])
+    more = f" and {len(most) - SHOWN:,} more" if len(most) > SHOWN else ""
+    hint = did_you_mean(most[0], behaviors)
+    meant = hint.removeprefix("; did you mean ").removesuffix("?") or behaviors.names[0]
+    raise DataError(
+        f"{table.source}: unknown behavior {shown}{more}{hint} (behaviors: "
+        f"{', '.join(behaviors)}); map it with --map {most[0]}={meant}, leave it out with "
+        f"--map {most[0]}=, or name it in --behaviors"
+    )
+
+
+def check_mapping(options: ReadOptions, behaviors: Behaviors) -> None:
+    """Check that mapped values and the default behavior are behaviors.
+
+    Raises:
+        DataError: One is not.
+    """
+    meant: dict[str, Any] = {f"--map {value}=": name for value, name in options.mapping.items()}
+    meant["default behavior "] = options.default_behavior
+    for option, name in meant.items():
+        if name and name not in behaviors.names:
+            raise DataError(
+                f"{option}{name}: {name!r} is not among the behaviors"
+                f"{did_you_mean(name, behaviors)} (behaviors: {', '.join(behaviors)})"
+            )
