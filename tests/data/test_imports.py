@@ -257,9 +257,12 @@ def test_an_inter_file_with_behaviors(inter, tmp_path):
 
 
 def test_import_recbole_writes_a_dataset(inter, tmp_path):
+    inter.write_text(RATED + "7\t19\t4\t881250960\n")
     report = import_release("recbole", inter, tmp_path / "dataset")
     assert report.n_pairs["like"] == 2
-    assert load_split(tmp_path / "dataset").train.behaviors.target_name == "like"
+    split = load_split(tmp_path / "dataset")
+    assert split.train.behaviors.target_name == "like"
+    assert split.train.items.external(split.test["like"].items).to_list() == [19]
 
 
 def test_ratings_in_no_range(inter):
