@@ -7,11 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cigf.data import environment as environment_module
 from cigf.data.behaviors import Behaviors
-from cigf.data.checks import check_split, environment
+from cigf.data.checks import check_split
 from cigf.data.dataset import Dataset, build_matrix, matrix_from_parts
-from cigf.data.environment import _available_memory, _pages, _versions
 from cigf.data.ids import IdMap
 from cigf.data.splitting import Candidates, HeldOut, Split
 from cigf.data.synthetic import checkerboard
@@ -183,40 +181,3 @@ def test_findings_are_plain_values():
     findings = check_split(make_split(VIEWS, BUYS, TEST))
     first = json.loads(json.dumps([f.to_json() for f in findings]))[0]
     assert set(first) == {"severity", "code", "message", "advice"}
-
-
-def test_environment(tmp_path):
-    facts = environment(tmp_path)
-    assert facts.n_cores >= 1
-    assert facts.disk_free > 0
-    assert facts.versions["numpy"] == np.__version__
-    assert {"cigf", "torch", "polars", "matplotlib"} <= set(facts.versions)
-    assert json.loads(json.dumps(facts.to_json()))["python"] == facts.python
-
-
-def test_a_package_that_is_not_installed():
-    assert _versions(["numpy", "no-such-package-here"])["no-such-package-here"] is None
-
-
-def test_memory_where_the_system_says_it(tmp_path):
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 8 kB\nMemAvailable:    3 kB\n")
-    assert _available_memory(meminfo) == 3072
-
-
-@pytest.mark.parametrize("text", [None, "MemTotal: 8 kB\n"])
-def test_memory_where_the_system_does_not(tmp_path, text, monkeypatch):
-    monkeypatch.setattr(environment_module, "_pages", lambda name: 17)
-    if text is not None:
-        (tmp_path / "meminfo").write_text(text)
-    assert _available_memory(tmp_path / "meminfo") == 17
-
-
-def test_pages():
-    assert _pages("SC_PHYS_PAGES") > 1_000_000
-    assert _pages("SC_NO_SUCH_NAME") is None
-
-
-def test_cores_where_affinity_is_not_known(monkeypatch, tmp_path):
-    monkeypatch.delattr(environment_module.os, "sched_getaffinity", raising=False)
-    assert environment(tmp_path).n_cores >= 1

@@ -199,9 +199,10 @@ def test_giving_up_keeps_the_part(shelf, tmp_path, retries, waits):
 def test_no_server(tmp_path, retries, waits):
     with Shelf() as gone:
         url = gone.url("data")
-    with pytest.raises(DataError, match=r"broke off after 0 bytes .*refused"):
-        transfer(RemoteFile("data", url), tmp_path / "data", retries=retries)
+    with pytest.raises(DataError, match=r"cannot be reached .*refused.*--from-file"):
+        transfer(RemoteFile("data", url), tmp_path / "deep" / "data", retries=retries)
     assert waits == [1.0, 2.0]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_on_the_server(shelf, tmp_path, retries, waits):

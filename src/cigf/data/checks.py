@@ -8,10 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cigf.data.dataset import Dataset, contains, pair_keys
-from cigf.data.environment import Environment, environment
 from cigf.data.splitting import HeldOut, Part, Split
-
-__all__ = ["Environment", "Finding", "check_split", "environment"]
 
 Ints = NDArray[np.int64]
 Severity = Literal["error", "warning", "info"]

@@ -60,7 +60,6 @@ def transfer(
         return
     part = path.with_name(path.name + ".part")
     with explain_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         _complete(file, part, retries or Retries(), progress or (lambda *_: None))
         error = _checksum_error(file, part)
         if error is not None:
@@ -81,11 +80,20 @@ def _complete(file: RemoteFile, part: Path, retries: Retries, progress: Progress
         except (_Broken, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             failures = 1 if _size(part) > before else failures + 1
             if failures >= retries.attempts:
-                raise DataError(
-                    f"{file.url}: the download broke off after {_size(part):,} bytes ({error}); "
-                    "run the same command again to go on from there"
-                ) from None
+                raise _give_up(file, _size(part), error) from None
             retries.wait(2.0 ** (failures - 1))
+
+
+def _give_up(file: RemoteFile, size: int, error: Exception) -> DataError:
+    if size:
+        return DataError(
+            f"{file.url}: the download broke off after {size:,} bytes ({error}); "
+            "run the same command again to go on from there"
+        )
+    return DataError(
+        f"{file.url}: the server cannot be reached ({error}); check the connection, or get the "
+        "file by hand and pass it with --from-file"
+    )
 
 
 def _size(path: Path) -> int:
@@ -137,6 +145,7 @@ def _receive(
     done = start if resumed else 0
     length = response.headers.get("Content-Length")
     total = done + int(length) if length is not None else None
+    part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("ab" if resumed else "wb") as out:
         while chunk := response.read(CHUNK):
             out.write(chunk)
