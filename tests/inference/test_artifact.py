@@ -70,6 +70,11 @@ def test_an_existing_folder_is_replaced_only_by_force(artifact_folder, history):
     assert load_artifact(artifact_folder).manifest.metadata == {"seed": 1}
 
 
+def test_a_loaded_artifact_saves_itself_with_the_same_bytes(tmp_path, artifact_folder):
+    load_artifact(artifact_folder).save(tmp_path / "copy")
+    assert describe_files(tmp_path / "copy") == describe_files(artifact_folder)
+
+
 def test_the_card_says_what_it_predicts_and_with_which_options(artifact_folder):
     card = (artifact_folder / "MODEL_CARD.md").read_text()
     assert "| predicts | buy |" in card

@@ -68,6 +68,19 @@ class Artifact:
         with torch.no_grad():
             return self.model.scorer(self.representations, chosen)
 
+    def save(self, path: Path, *, force: bool = False) -> None:
+        """Write the artifact to another folder; see `save_artifact`."""
+        save_artifact(
+            path,
+            model=self.model,
+            model_name=self.manifest.model,
+            config=self.manifest.config,
+            representations=self.representations,
+            history=self.history,
+            metadata=self.manifest.metadata,
+            force=force,
+        )
+
 
 def save_artifact(
     path: Path,
