@@ -38,6 +38,8 @@ def read_delimited(path: Path, column_names: tuple[str, ...] | None, log: ReadLo
         frame = _parse(path, separator, column_names)
     except OSError as error:
         raise broken_file(path, error) from None
+    except pl.exceptions.NoDataError:
+        raise DataError(f"{path}: the file is empty") from None
     except pl.exceptions.PolarsError as error:
         return Table(_repaired(path, separator, column_names, log, error), str(path), "line", first)
     if frame.height and frame[:, -1].null_count():

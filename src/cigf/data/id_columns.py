@@ -68,35 +68,47 @@ def unify_ids(columns: list[pl.Series], name: str, log: ReadLog) -> list[pl.Seri
     if one single id is not an integer, all ids are text.
     """
     texts = [column for column in columns if column.dtype == pl.String]
-    integers = [column for column in columns if column.dtype != pl.String]
     if not texts:
         return columns
-    as_integers = [_as_integers(column) for column in texts]
-    whole = all(column is not None for column in as_integers)
-    if integers:
-        kind = "integers" if whole else "text"
+    whole = [_as_integers(column, name, log) for column in texts]
+    numbers = [column for column in whole if column is not None]
+    settled = len(numbers) == len(texts)
+    if len(texts) < len(columns):
+        kind = "integers" if settled else "text"
         log.warn(f"{name}: ids are integers in one source and text in another; read as {kind}")
-    if not whole:
+    if not settled:
+        for column in texts:
+            _remark_zeros(column, name, log)
         return [column.cast(pl.String) for column in columns]
-    replaced = iter(as_integers)
-    return [c if c.dtype != pl.String else _present(next(replaced)) for c in columns]
+    replaced = iter(numbers)
+    return [next(replaced) if column.dtype == pl.String else column for column in columns]
 
 
-def _as_integers(column: pl.Series) -> pl.Series | None:
+def _as_integers(column: pl.Series, name: str, log: ReadLog) -> pl.Series | None:
     """Return text as integers, or None if some id is not the plain form of one."""
-    head = column.head(1000)
-    if not _all_plain(head, head.cast(pl.Int64, strict=False)):
-        return None  # the usual case of text ids, settled without a look at all of them
-    numbers = column.cast(pl.Int64, strict=False)
-    return numbers if _all_plain(column, numbers) else None
+    if _all_plain(column.head(1000)) and _all_plain(column):
+        return column.cast(pl.Int64)
+    decimal = column.str.ends_with(".0")
+    if not decimal.any():
+        return None
+    cut = column.str.strip_suffix(".0")
+    if not _all_plain(cut):
+        return None
+    example = column.filter(decimal)[0]
+    log.warn(f"{name}: whole numbers written as decimals (such as {example!r}) are integers")
+    return cut.cast(pl.Int64)
 
 
-def _all_plain(text: pl.Series, numbers: pl.Series) -> bool:
+def _all_plain(text: pl.Series) -> bool:
+    numbers = text.cast(pl.Int64, strict=False)
     if numbers.null_count() != text.null_count():
         return False
     return bool((numbers.cast(pl.String) == text).all())
 
 
-def _present(column: pl.Series | None) -> pl.Series:
-    assert column is not None
-    return column
+def _remark_zeros(column: pl.Series, name: str, log: ReadLog) -> None:
+    ids = column.drop_nulls().unique()
+    padded = ids.filter(ids.str.contains(r"^0\d"))
+    twins = padded.str.replace(r"^0+(\d)", "$1").is_in(ids.implode()).sum() if len(padded) else 0
+    if twins:
+        log.warn(f"{name}: {twins:,} ids differ from another only in leading zeros; kept apart")

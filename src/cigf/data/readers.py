@@ -145,10 +145,9 @@ def _cure(reason: str) -> str:
 
 def _join(parts: list[pl.DataFrame], names: list[str], log: ReadLog) -> pl.DataFrame:
     """Concatenate the sources, with one type of ids."""
-    timed = {name: TIME in part.columns for name, part in zip(names, parts, strict=True)}
-    if len(set(timed.values())) > 1:
-        with_times = next(name for name, has in timed.items() if has)
-        without = next(name for name, has in timed.items() if not has)
+    timed = [TIME in part.columns for part in parts]
+    if len(set(timed)) > 1:
+        with_times, without = names[timed.index(True)], names[timed.index(False)]
         raise DataError(
             f"{without} has no times, {with_times} has; give all sources times, or pass "
             "--time-col '' to do without"

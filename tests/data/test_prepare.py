@@ -1,0 +1,528 @@
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cigf.data.dataset import Matrix, pair_rows
+from cigf.data.dataset_store import load_split
+from cigf.data.options import PrepareOptions
+from cigf.data.prepare import PrepareReport, build_split, prepare
+from cigf.data.readers import read_events, read_test_pairs
+from cigf.data.splitting import HeldOut, Split
+from cigf.errors import DataError, OutputError
+
+NAMES = ("view", "cart", "buy")
+Row = tuple[Any, Any, Any, Any]
+Pairs = set[tuple[Any, Any]]
+
+
+def frame(rows: list[Row]) -> pl.DataFrame:
+    columns = zip(("user_id", "item_id", "behavior", "timestamp"), range(4), strict=True)
+    return pl.DataFrame(
+        [pl.Series(name, [row[k] for row in rows], strict=False) for name, k in columns]
+    )
+
+
+def split_of(
+    rows: list[Row], test: Any = None, *, times: bool = True, **options: Any
+) -> tuple[Split, PrepareReport]:
+    chosen = PrepareOptions(**({"n_candidates": 3, "time_col": None if times else ""} | options))
+    held_out = None if test is None else read_test_pairs(test, chosen)
+    return build_split(read_events(frame(rows), chosen), chosen, held_out)
+
+
+def named(split: Split, users: Any, items: Any) -> Pairs:
+    ids = split.train.users.external(np.asarray(users)), split.train.items.external(items)
+    return set(zip(*ids, strict=True))
+
+
+def pairs_of(split: Split, matrix: Matrix) -> Pairs:
+    return named(split, pair_rows(matrix), matrix.indices)
+
+
+def held(split: Split, found: HeldOut | None) -> Pairs:
+    return set() if found is None else named(split, found.users, found.items)
+
+
+def behaviors_of(rows: list[Row], name: str) -> Pairs:
+    return {(user, item) for user, item, behavior, _ in rows if behavior == name}
+
+
+def log(n_users: int = 11, n_items: int = 13, per_user: int = 5) -> list[Row]:
+    """A funnel: every user views, carts some, buys fewer; all times differ."""
+    rows: list[Row] = []
+    for user in range(n_users):
+        for step in range(per_user):
+            item = f"i{(user * 3 + step * 5) % n_items:02}"
+            for depth, name in enumerate(NAMES):
+                if depth <= (user + step) % 4:
+                    rows.append((user, item, name, 10_000 + len(rows)))
+    return rows
+
+
+def shuffled(rows: list[Row]) -> list[Row]:
+    """Give the events other times, so that users and items come in any order."""
+    rows = sorted(rows, key=lambda row: (row[3] * 7919) % 104_729)
+    return [(*row[:3], 10_000 + place) for place, row in enumerate(rows)]
+
+
+# --- splits --------------------------------------------------------------------------------------
+
+
+def last_pairs(rows: list[Row], name: str) -> dict[Any, Any]:
+    """Return each user's item of that behavior with the latest last time."""
+    times: dict[tuple[Any, Any], int] = {}
+    for user, item, behavior, time in rows:
+        if behavior == name:
+            times[user, item] = max(time, times.get((user, item), 0))
+    latest = sorted((time, item, user) for (user, item), time in times.items())
+    return {user: item for _, item, user in latest}
+
+
+def test_last_holds_out_the_last_purchase_of_every_user_who_has_two() -> None:
+    rows = log()
+    split, report = split_of(rows)
+    buys = Counter(user for user, _ in behaviors_of(rows, "buy"))
+    expected = {(u, i) for u, i in last_pairs(rows, "buy").items() if buys[u] >= 2}
+    assert held(split, split.test["buy"]) == expected
+    known = split.history("test")
+    assert pairs_of(split, known.target) == behaviors_of(rows, "buy") - expected
+    for index, name in enumerate(NAMES[:-1]):
+        assert pairs_of(split, split.train.interactions[index]) == behaviors_of(rows, name)
+    assert report.n_test == {"buy": len(expected)}
+    assert report.split.startswith("test: the last pair of each user with at least two")
+
+
+def test_last_without_times_draws_and_says_so() -> None:
+    rows = log()
+    first, again = (split_of(rows, times=False)[0] for _ in range(2))
+    other, report = split_of(rows, times=False, seed=1)
+    assert held(first, first.test["buy"]) == held(again, again.test["buy"])
+    assert held(first, first.test["buy"]) != held(other, other.test["buy"])
+    assert held(first, first.test["buy"]) <= behaviors_of(rows, "buy")
+    assert "one random pair (the log has no times)" in report.split
+
+
+def test_validation_is_the_last_pair_left_of_a_share_of_the_users() -> None:
+    rows = log(n_users=23, per_user=9)
+    split, report = split_of(rows, valid_share=0.4)
+    left = [row for row in rows if row[2] != "buy" or row[:2] not in held(split, split.test["buy"])]
+    counts = Counter(user for user, _ in behaviors_of(left, "buy"))
+    eligible = [user for user, count in counts.items() if count >= 3]
+    valid = held(split, split.valid["buy"])
+    assert len(eligible) > 4
+    assert len(valid) == len({user for user, _ in valid}) == round(0.4 * len(eligible))
+    assert valid <= {(user, item) for user, item in last_pairs(left, "buy").items()}
+    assert pairs_of(split, split.withheld[2]) == valid
+    assert pairs_of(split, split.train.target) == behaviors_of(left, "buy") - valid
+    assert split.withheld[0].nnz == split.withheld[1].nnz == 0
+    assert "validation: the last target pair of a random 40% of the users" in report.split
+
+
+def test_no_validation_if_none_is_wanted() -> None:
+    split, report = split_of(log(), valid_share=0)
+    assert split.valid == {} or len(split.valid["buy"]) == 0
+    assert not any("no validation pairs" in warning for warning in report.warnings)
+
+
+def test_random_leaves_every_user_a_pair() -> None:
+    rows = log(n_users=29)
+    split, report = split_of(rows, split="random", test_share=0.5)
+    test = held(split, split.test["buy"])
+    known = pairs_of(split, split.history("test").target)
+    assert test | known == behaviors_of(rows, "buy")
+    assert not test & known
+    assert {u for u, _ in known} == {u for u, _ in behaviors_of(rows, "buy")}
+    assert 5 < len(test) < len(known)
+    assert report.split.startswith("test: a random 50% of the pairs")
+
+
+def test_other_behaviors_can_be_held_out_too() -> None:
+    split, report = split_of(log(), hold_out=("cart", "buy"))
+    assert report.n_test.keys() == {"cart", "buy"}
+    assert ("test", "cart", 0) in split.candidates
+    with pytest.raises(DataError, match="behavior 'crat' is not in this dataset; did you mean"):
+        split_of(log(), hold_out=("crat",))
+
+
+def test_none_holds_out_only_validation() -> None:
+    split, report = split_of(log(), split="none")
+    assert split.test == {}
+    assert report.n_test == {}
+    assert "test: none" in report.split
+
+
+def test_nothing_after_the_cut_is_in_training() -> None:
+    rows = shuffled(log(n_users=23, per_user=9))
+    split, report = split_of(rows, split="time", test_share=0.2, valid_share=0.3)
+    times = sorted(row[3] for row in rows if row[2] == "buy")
+    cut = times[math.floor(len(times) * 0.8) - 1]
+    early = [row for row in rows if row[3] <= cut]
+    bought = sorted(row[3] for row in early if row[2] == "buy")
+    window = bought[math.floor(len(bought) * 0.7) - 1]
+    first = [row for row in early if row[3] <= window]
+    for index, name in enumerate(NAMES):
+        train, known = behaviors_of(first, name), behaviors_of(early, name)
+        assert pairs_of(split, split.train.interactions[index]) == train
+        assert pairs_of(split, split.withheld[index]) == known - train
+        assert held(split, split.test[name]) == new_pairs(rows, early, name)
+        assert held(split, split.valid[name]) == new_pairs(early, first, name)
+    assert report.split.startswith("test: what is new after 1970-01-01T")
+
+
+def new_pairs(later: list[Row], known: list[Row], name: str) -> Pairs:
+    users, items = {row[0] for row in known}, {row[1] for row in known}
+    found = behaviors_of(later, name) - behaviors_of(known, name)
+    return {(user, item) for user, item in found if user in users and item in items}
+
+
+def test_events_of_new_users_after_the_cut_are_counted() -> None:
+    rows = [*shuffled(log()), (99, "i01", "buy", 90_000), (1, "new", "view", 90_001)]
+    split, report = split_of(rows, split="time", test_share=0.2)
+    assert report.dropped["later events of a user or item not in training"] == 2
+    assert 99 not in split.train.users.ids.to_list()
+
+
+def test_a_last_moment_with_more_than_the_share_is_the_test() -> None:
+    rows = [(u, f"i{i}", b, i) for u in range(4) for i in range(6) for b in NAMES]
+    rows = [(u, i, b, min(t, 3) if b == "buy" else 0) for u, i, b, t in rows]
+    split, report = split_of(rows, split="time", test_share=0.1, valid_share=0)
+    assert held(split, split.test["buy"]) == {(u, f"i{i}") for u in range(4) for i in (3, 4, 5)}
+    assert "after 1970-01-01T00:00:02" in report.split
+
+
+def test_a_window_without_a_cut_gives_a_warning() -> None:
+    rows = [(u, f"i{i}", b, 5) for u in range(3) for i in range(4) for b in NAMES]
+    rows += [(0, "i9", "view", 5), (1, "i9", "buy", 9)]
+    split, report = split_of(rows, split="time", test_share=0.2)
+    assert split.valid == {}
+    assert any("no validation pairs (split time: all target" in text for text in report.warnings)
+    assert split_of(rows, split="time", test_share=0.2, valid_share=0)[0].valid == {}
+
+
+# --- given test pairs ----------------------------------------------------------------------------
+
+
+def test_given_pairs_are_the_test() -> None:
+    rows = log()
+    test = pl.DataFrame({"user": [3, 5, 5], "item": ["i00", "i01", "i01"]})
+    expected = {(3, "i00"), (5, "i01")}
+    split, report = split_of(rows, test)
+    assert not expected & behaviors_of(rows, "buy")
+    assert held(split, split.test["buy"]) == expected
+    assert pairs_of(split, split.history("test").target) == behaviors_of(rows, "buy")
+    assert report.dropped["test pairs given twice"] == 1
+    assert report.split.startswith("test: the given pairs")
+
+
+def test_given_pairs_may_name_their_behavior() -> None:
+    rows = log()
+    free = sorted(
+        {(u, f"i{i:02}") for u in range(11) for i in range(13)} - behaviors_of(rows, "cart")
+    )
+    test = pl.DataFrame(
+        {"user": [3, free[0][0]], "item": ["i00", free[0][1]], "a": ["buy", "cart"]}
+    )
+    split, _ = split_of(rows, test.rename({"a": "action"}))
+    assert held(split, split.test["cart"]) == {free[0]}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message", "dropped", "left"),
+    [
+        (
+            [(3, "i00"), (99, "i00"), (98, "i00")],
+            r"test pairs: 2 users are not in training \(99, 98\), where 11 users are known; add "
+            r"their events, or pass --on-error skip",
+            {"test pairs with a user or item not in training": 2},
+            {(3, "i00")},
+        ),
+        (
+            [(3, "i00"), (4, "x"), (5, "y"), (6, "z"), (7, "w")],
+            r"test pairs: 4 items are not in training \('x', 'y', 'z', \.\.\.\)",
+            {"test pairs with a user or item not in training": 4},
+            {(3, "i00")},
+        ),
+        (
+            [(3, "i00"), (2, "i03")],
+            r"test pairs: 1 are also in training as buy \(user 2 item 'i03'\); a model would have",
+            {"test pairs taken out of training": 1},
+            {(3, "i00"), (2, "i03")},
+        ),
+    ],
+)
+def test_given_pairs_that_do_not_fit(
+    pairs: list[tuple[int, str]], message: str, dropped: dict[str, int], left: Pairs
+) -> None:
+    rows = [*log(), (2, "i03", "buy", 5)]
+    test = pl.DataFrame(pairs, schema=["user", "item"], orient="row")
+    with pytest.raises(DataError, match=message):
+        split_of(rows, test)
+    split, report = split_of(rows, test, on_error="skip")
+    assert held(split, split.test["buy"]) == left
+    assert not left & pairs_of(split, split.history("test").target)
+    assert dropped.items() <= dict(report.dropped).items()
+
+
+def test_no_usable_test_pair_is_an_error() -> None:
+    test = pl.DataFrame({"user": [99], "item": ["i00"]})
+    with pytest.raises(DataError, match="none of the given test pairs is usable as buy"):
+        split_of(log(), test, on_error="skip")
+
+
+def test_what_was_dropped_from_the_test_file_is_reported() -> None:
+    test = pl.DataFrame({"user": [" 3", "5"], "item": ["i00", None]})
+    _, report = split_of(log(), test, on_error="skip")
+    assert report.dropped["test file: item_id missing"] == 1
+    assert any(text.startswith("test file: data frame: user: 1 ids") for text in report.warnings)
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        (
+            [row for row in log() if row[2] != "cart"],
+            {},
+            r"behavior 'cart' has no events; those with events are view, buy; leave it out of "
+            r"--behaviors, or map a value of the log to it with --map VALUE=cart",
+        ),
+        ([row for row in log() if row[0] == 2], {}, r"only one user \(2\) has events"),
+        (
+            [(user, "i", name, user) for user in range(3) for name in NAMES],
+            {},
+            r"only one item \('i'\) has events; at least two are needed",
+        ),
+        (log(), {"min_interactions": 99}, r"'view' has no events \(left out: users with fewer th"),
+        (
+            log(),
+            {"min_behavior": "bui"},
+            r"behavior 'bui' is not in this dataset; did you mean buy",
+        ),
+        (
+            [(user, f"i{user % 2}", name, user) for user in range(3) for name in NAMES],
+            {},
+            r"split last: no user has two buy pairs, of which the last could be held out",
+        ),
+        (
+            [(user, f"i{user % 2}", name, user) for user in range(3) for name in NAMES],
+            {"split": "random"},
+            r"split random: no user has two buy pairs",
+        ),
+        (
+            [(u, i, b, 7) for u, i, b, _ in log()],
+            {"split": "time"},
+            r"split time: all target events have the same time, so no cut divides them",
+        ),
+        (log(), {"split": "time", "time_col": ""}, r"split time: the log has no times; name their"),
+        (
+            [*[(u, i, b, 7) for u, i, b, _ in log()], (99, "new", "buy", 9)],
+            {"split": "time", "test_share": 0.1},
+            r"split time: after the cut nothing new of known users and items happens under buy",
+        ),
+        (
+            log(),
+            {"split": "test_file"},
+            r"split test_file: no test pairs were given; name their fi",
+        ),
+    ],
+)
+def test_logs_that_nothing_can_be_learned_from(
+    rows: list[Row], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        split_of(rows, **options)
+
+
+def test_test_pairs_and_another_split_contradict_each_other() -> None:
+    with pytest.raises(DataError, match="split last: test pairs were given too; leave out --test"):
+        split_of(log(), pl.DataFrame({"user": [3], "item": ["i00"]}), split="last")
+
+
+def test_one_behavior_is_enough_and_remarked() -> None:
+    split, report = split_of(
+        [row for row in log() if row[2] == "buy"], behaviors=("buy",), times=False
+    )
+    assert split.train.touched().nnz == 0
+    assert "only one behavior: no pair can be touched" in report.warnings[0]
+
+
+def test_users_without_target_events_stay_and_are_counted() -> None:
+    rows = [*log(), (50, "i01", "view", 1), (51, "i01", "cart", 2)]
+    split, report = split_of(rows)
+    assert split.train.n_users == 13
+    assert any("2 of 13 users have no buy events" in text for text in report.warnings)
+
+
+def test_too_few_pairs_for_validation_are_remarked() -> None:
+    rows = [(u, f"i{i}", b, u + i) for u in range(3) for i in range(2) for b in NAMES]
+    split, report = split_of(rows)
+    assert split.valid == {}
+    assert any("no validation pairs: too few users" in text for text in report.warnings)
+
+
+def test_the_core_is_cut_before_the_ids_are_numbered() -> None:
+    rows = [*log(), (50, "rare", "view", 1)]
+    split, report = split_of(rows, min_interactions=2)
+    assert "rare" not in split.train.items.ids.to_list()
+    assert report.dropped["users with fewer than 2 pairs"] == 1
+    assert report.dropped["items with fewer than 2 pairs"] == 1
+    assert report.dropped["events of such users and items"] == 1
+    assert split_of(rows, min_interactions=2, min_behavior="view")[0].train.n_users <= 11
+
+
+# --- whole folders -------------------------------------------------------------------------------
+
+
+def test_prepare_writes_what_it_built(tmp_path: Path) -> None:
+    rows = log()
+    options = PrepareOptions(n_candidates=5)
+    report = prepare(frame(rows), tmp_path / "ds", options)
+    loaded = load_split(tmp_path / "ds")
+    built, _ = split_of(rows, n_candidates=5)
+    assert loaded.train.fingerprint == built.train.fingerprint == report.fingerprint
+    assert held(loaded, loaded.test["buy"]) == held(built, built.test["buy"])
+    for key, drawn in built.candidates.items():
+        assert (loaded.candidates[key].all == drawn.all).all()
+        assert (loaded.candidates[key].group == drawn.group).all()
+    assert report.to_json()["n_pairs"]["view"] == len(behaviors_of(rows, "view"))
+
+
+def test_prepare_is_the_same_for_any_order_of_rows(tmp_path: Path) -> None:
+    rows = log()
+    reports = [
+        prepare(frame(order), tmp_path / str(place), PrepareOptions())
+        for place, order in enumerate([rows, rows[::-1]])
+    ]
+    assert reports[0] == reports[1]
+    for path in sorted((tmp_path / "0").iterdir()):
+        assert path.read_bytes() == (tmp_path / "1" / path.name).read_bytes(), path.name
+
+
+def test_an_existing_folder_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "ds").mkdir()
+    with pytest.raises(OutputError, match="exists already; choose another name or pass --force"):
+        prepare("nowhere.csv", tmp_path / "ds", PrepareOptions())
+    prepare(frame(log()), tmp_path / "ds", PrepareOptions(force=True))
+    assert load_split(tmp_path / "ds").train.n_users == 11
+
+
+def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no events"):
+        prepare(
+            frame(log()),
+            tmp_path / "ds",
+            PrepareOptions(behaviors=("view", "fav", "buy"), mapping={"cart": ""}),
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.data
+def test_taobao_gives_the_published_counts(data_folder: Path, tmp_path: Path) -> None:
+    taobao = data_folder / "taobao15k"
+    report = prepare(
+        taobao / "events.csv.gz", tmp_path / "ds", PrepareOptions(), test=taobao / "test.csv"
+    )
+    assert (report.n_users, report.n_items) == (15_449, 11_953)
+    assert report.n_pairs == {"view": 873_954, "cart": 195_476, "buy": 92_180}
+    assert report.n_test == {"buy": 15_449}
+    split = load_split(tmp_path / "ds")
+    assert (split.candidates["test", "buy", 0].all >= 0).all()
+
+
+# --- any log: a correct dataset or a clear error -------------------------------------------------
+
+IDS = st.one_of(st.integers(0, 5), st.sampled_from(["a", "b", " a", "1", "01", "", None]))
+VALUES = st.sampled_from([*NAMES, "pv", "BUY", "addtocart", " view ", "share", None])
+TIMES = st.one_of(st.integers(-2, 40), st.none())
+LOGS = st.lists(st.tuples(IDS, IDS, VALUES, TIMES), min_size=1, max_size=40)
+CLEAN = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 5), st.sampled_from(NAMES), st.integers(0, 40)),
+    min_size=8,
+    max_size=60,
+)
+
+
+def as_text(rows: list[Row]) -> list[Row]:
+    """Ids of one column as text, so that a frame can hold them."""
+    return [
+        (*(None if value is None else str(value) for value in row[:2]), row[2], row[3])
+        for row in rows
+    ]
+
+
+def understood(rows: list[Row]) -> list[Row]:
+    """The rows that can be used, one at a time, with the meaning of their values."""
+    meant = {"pv": "view", "BUY": "buy", "addtocart": "cart", " view ": "view"}
+    good = []
+    for user, item, value, time in rows:
+        ids = [(text or "").strip() for text in (user, item)]
+        behavior = meant.get(value, value)
+        if all(ids) and behavior in NAMES and time is not None and time >= 0:
+            good.append((*ids, behavior, time))
+    return integers_where_all_are(good)
+
+
+def integers_where_all_are(rows: list[Row]) -> list[Row]:
+    columns = []
+    for column in zip(*rows, strict=True):
+        plain = all(isinstance(v, str) and v.isdecimal() and str(int(v)) == v for v in column)
+        columns.append([int(v) for v in column] if plain else list(column))
+    return list(zip(*columns, strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(LOGS, CLEAN), st.sampled_from(["fail", "skip"]), st.sampled_from(["last", "none"]))
+def test_any_log_gives_a_correct_dataset_or_a_clear_error(
+    rows: list[Row], on_error: str, kind: str
+) -> None:
+    rows = as_text(rows)
+    expected = understood(rows)
+    complete = len(expected) == len(rows)
+    if (on_error == "fail" and not complete) or not learnable(expected, kind):
+        with pytest.raises(DataError, match=r"\w+.{20,}"):
+            split_of(rows, on_error=on_error, split=kind)
+        return
+    split, report = split_of(rows, on_error=on_error, split=kind, valid_share=0.5)
+    assert report.n_events == len(expected)
+    check_against_twin(split, expected, kind)
+
+
+def learnable(rows: list[Row], kind: str) -> bool:
+    """Whether there are two users, two items, all behaviors, and someone with two purchases."""
+    users, items, names = ({row[k] for row in rows} for k in range(3))
+    counts = Counter(user for user, _ in behaviors_of(rows, "buy"))
+    enough = kind == "none" or max(counts.values(), default=0) >= 2
+    return len(users) > 1 and len(items) > 1 and names == set(NAMES) and enough
+
+
+def check_against_twin(split: Split, rows: list[Row], kind: str) -> None:
+    assert split.train.users.ids.to_list() == sorted({row[0] for row in rows})
+    assert split.train.items.ids.to_list() == sorted({row[1] for row in rows})
+    buys = behaviors_of(rows, "buy")
+    counts = Counter(user for user, _ in buys)
+    test = {(u, i) for u, i in last_pairs(rows, "buy").items() if counts[u] >= 2}
+    test = test if kind == "last" else set()
+    assert held(split, split.test.get("buy")) == test
+    valid = held(split, split.valid.get("buy"))
+    left = [row for row in rows if row[2] != "buy" or row[:2] not in test]
+    assert valid <= set(last_pairs(left, "buy").items())
+    assert pairs_of(split, split.train.target) == buys - test - valid
+    for index, name in enumerate(NAMES):
+        pairs = behaviors_of(left, name) - (valid if name == "buy" else set())
+        assert pairs_of(split, split.train.interactions[index]) == pairs
+        times = split.train.times[index]
+        assert times is not None
+        assert times.tolist() == [last_time(rows, user, item, name) for user, item in sorted(pairs)]
+
+
+def last_time(rows: list[Row], *event: Any) -> int:
+    return max(row[3] for row in rows if row[:3] == event) * 1000

@@ -1,0 +1,85 @@
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import polars as pl
+import pytest
+
+from cigf.data.times import to_milliseconds
+
+MOMENT = datetime(2017, 11, 25, 8, 30, 15, 250000, tzinfo=UTC)
+SECONDS = 1511598615
+MILLISECONDS = SECONDS * 1000 + 250
+
+
+def whole(column: pl.Series) -> list[int | None]:
+    result = to_milliseconds(column)
+    assert result.dtype == pl.Int64
+    return result.to_list()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (SECONDS, SECONDS * 1000),
+        (SECONDS + 0.25, MILLISECONDS),
+        (MILLISECONDS, MILLISECONDS),
+        (float(MILLISECONDS), MILLISECONDS),
+        (MILLISECONDS * 1000 + 999, MILLISECONDS),
+        (MILLISECONDS * 1_000_000 + 999_999, MILLISECONDS),
+        (str(SECONDS), SECONDS * 1000),
+        (f"{SECONDS}.25", MILLISECONDS),
+        (f" {MILLISECONDS} ", MILLISECONDS),
+        (MOMENT, MILLISECONDS),
+        (MOMENT.replace(tzinfo=None), MILLISECONDS),
+        (date(2017, 11, 25), 1511568000000),
+        ("2017-11-25T08:30:15.250Z", MILLISECONDS),
+        ("2017-11-25T09:30:15.250+01:00", MILLISECONDS),
+        ("2017-11-25 08:30:15 UTC", SECONDS * 1000),
+        ("2017-11-25 08:30:15", SECONDS * 1000),
+        ("2017-11-25T08:30", (SECONDS - 15) * 1000),
+        ("2017-11-25", 1511568000000),
+        ("2017/11/25", 1511568000000),
+        ("20171125", 1511568000000),
+        (20171125, 1511568000000),
+        (7, 7000),
+    ],
+)
+def test_every_form_of_a_time_becomes_milliseconds(value: object, expected: int) -> None:
+    assert whole(pl.Series([value, value])) == [expected, expected]
+
+
+def test_zoned_datetimes_are_converted() -> None:
+    berlin = MOMENT.astimezone(timezone(timedelta(hours=1)))
+    assert whole(pl.Series([berlin])) == [MILLISECONDS]
+
+
+def test_mixed_iso_forms_are_read_together() -> None:
+    column = pl.Series(["2017-11-25", "2017-11-25T08:30:15Z", "2017-11-25 08:30:15"])
+    assert whole(column) == [1511568000000, SECONDS * 1000, SECONDS * 1000]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pl.Series([1.0, float("nan"), 3.0]),
+        pl.Series([1.0, float("inf"), 3.0]),
+        pl.Series([1, None, 3]),
+        pl.Series(["1", "soon", "3"]),
+        pl.Series(["1", "", "3"]),
+        pl.Series(["1.0", "nan", "3.0"]),
+    ],
+)
+def test_what_is_no_time_becomes_null(column: pl.Series) -> None:
+    assert whole(column) == [1000, None, 3000]
+
+
+def test_negative_times_stay_negative_for_the_reader_to_refuse() -> None:
+    assert whole(pl.Series([-5, SECONDS])) == [-5000, SECONDS * 1000]
+
+
+def test_the_largest_time_tells_the_unit_of_all() -> None:
+    assert whole(pl.Series([5, MILLISECONDS])) == [5, MILLISECONDS]
+
+
+def test_a_type_that_is_no_time_gives_nulls() -> None:
+    assert whole(pl.Series([[1], [2]])) == [None, None]
+    assert whole(pl.Series([None, None])) == [None, None]
