@@ -45,6 +45,8 @@ def test_values_are_translated_by_the_alias_table(value: str, meaning: str | Non
 def test_the_users_mapping_wins_over_everything() -> None:
     assert translate_behavior("view", FUNNEL, {"view": "buy"}) == "buy"
     assert translate_behavior("pv", FUNNEL, {"pv": ""}) == ""
+    assert translate_behavior("PV", FUNNEL, {"pv": "cart"}) == "cart"
+    assert translate_behavior("PV", FUNNEL, {"Pv": "cart", "pv": "buy"}) == "view"
 
 
 def test_the_users_own_names_win_over_the_alias_table() -> None:

@@ -58,6 +58,7 @@ def rows_of(source: Any, options: ReadOptions = OPTIONS) -> list[tuple[Any, ...]
         ("log.tsv", csv(separator="\t")),
         ("log.csv", "\ufeff" + csv().replace("\n", "\r\n")),
         ("log.csv", csv().replace("\n", "\n\n")),
+        ("log.csv", csv().replace(",", " , ")),
         ("log.csv.gz", gzip.compress(csv().encode())),
         ("log.csv.zst", zst(csv())),
         ("log.tsv.gz", gzip.compress(csv(separator="\t").encode())),
@@ -379,7 +380,7 @@ def test_the_wrong_number_of_column_names(tmp_path: Path) -> None:
 def test_unknown_behaviors_are_counted_and_a_mapping_is_suggested() -> None:
     source = frame().with_columns(behavior=pl.Series(["veiw", "share", "veiw"]))
     message = (
-        r"data frame: unknown behavior 'veiw' \(2 rows\), 'share' \(1 rows\); did you mean view\? "
+        r"data frame: unknown behavior 'veiw' \(2 rows\), 'share' \(1 row\); did you mean view\? "
         r"\(behaviors: view, cart, buy\); map it with --map veiw=view, leave it out with "
         r"--map veiw=, or name it in --behaviors"
     )
@@ -389,11 +390,17 @@ def test_unknown_behaviors_are_counted_and_a_mapping_is_suggested() -> None:
         read_events(source, ReadOptions(on_error="skip"))
 
 
+def test_behaviors_of_another_type() -> None:
+    source = frame().with_columns(behavior=pl.Series([["view"], ["buy"], []]))
+    with pytest.raises(DataError, match=r"behavior holds List\(String\); behaviors must be text"):
+        read_events(source, OPTIONS)
+
+
 def test_many_unknown_behaviors_are_not_all_listed() -> None:
     source = pl.DataFrame(
         {"user": range(7), "item": range(7), "event": [f"x{i}" for i in range(7)]}
     )
-    with pytest.raises(DataError, match=r"'x4' \(1 rows\) and 2 more \(behaviors"):
+    with pytest.raises(DataError, match=r"'x4' \(1 row\) and 2 more \(behaviors"):
         read_events(source, OPTIONS)
 
 
@@ -463,7 +470,7 @@ def test_sources_with_and_without_times_do_not_mix() -> None:
         read_events([frame(), frame().drop("timestamp")], OPTIONS)
 
 
-@pytest.mark.parametrize("source", ["nowhere.csv", "nowhere/*.csv"])
+@pytest.mark.parametrize("source", ["nowhere.csv", "nowhere/*.csv", "n" * 5000])
 def test_missing_files(tmp_path: Path, source: str) -> None:
     with pytest.raises(DataError, match="no such file; give a file, a folder, a glob or a databas"):
         read_events(str(tmp_path / source), OPTIONS)

@@ -104,3 +104,9 @@ def test_a_driver_needs_a_query_and_shows_no_password() -> None:
 def test_a_failing_driver_is_quoted(shop: Path) -> None:
     with pytest.raises(DataError, match=r"the database refused .*no such table: lgo"):
         rows_of(f"adbc+sqlite:///{shop}", "SELECT * FROM lgo")
+
+
+@pytest.mark.parametrize("uri", ["https://host/log.csv", "s3://bucket/log.parquet"])
+def test_files_elsewhere_are_to_be_downloaded(uri: str) -> None:
+    with pytest.raises(DataError, match="the address of a file elsewhere; download it and give"):
+        rows_of(uri, None)

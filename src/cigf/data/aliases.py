@@ -58,17 +58,17 @@ def translate_behavior(
 ) -> str | None:
     """Return the behavior that a value of the log means: a name, "" (leave out) or None (unknown).
 
-    The user's mapping wins, then the user's own names, then the same names in another case, then
-    the alias table, and that only where one single name of the user's stands in the value's group.
+    The user's mapping wins, then the user's own names, then both in another case or with other
+    separators, then the alias table, and that only where one single name of the user's stands in
+    the value's group.
     """
     if value in mapping:
         return mapping[value]
     if value in behaviors:
         return value
-    same = [name for name in behaviors if plain(name) == plain(value)]
-    if len(same) == 1:
-        return same[0]
-    return _by_alias(value, behaviors)
+    similar = {meaning for key, meaning in mapping.items() if plain(key) == plain(value)}
+    similar = similar or {name for name in behaviors if plain(name) == plain(value)}
+    return similar.pop() if len(similar) == 1 else _by_alias(value, behaviors)
 
 
 def _by_alias(value: str, behaviors: Sequence[str]) -> str | None:

@@ -84,7 +84,7 @@ def behavior_column(
         value = pl.Series(BEHAVIOR, [options.default_behavior], dtype=dtype)
         kept = pl.Series([True]).new_from_index(0, table.frame.height)
         return value.new_from_index(0, table.frame.height), kept
-    values = _as_text(table.frame[column])
+    values = _as_text(table.frame[column], table.source)
     counts = dict(values.drop_nulls().value_counts().iter_rows())
     meanings = {v: translate_behavior(v, behaviors.names, options.mapping) for v in counts}
     unknown = {v: counts[v] for v, meaning in meanings.items() if meaning is None}
@@ -96,7 +96,11 @@ def behavior_column(
     return meant, meant.is_not_null() | values.is_null()
 
 
-def _as_text(column: pl.Series) -> pl.Series:
+def _as_text(column: pl.Series, source: str) -> pl.Series:
+    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+        raise DataError(
+            f"{source}: column {column.name} holds {column.dtype}; behaviors must be text or codes"
+        )
     if column.dtype.is_float() and (column.drop_nulls().floor() == column.drop_nulls()).all():
         column = column.cast(pl.Int64)  # codes such as 1.0, as pandas makes them of 1
     stripped = column.cast(pl.String).str.strip_chars()
@@ -116,7 +120,10 @@ def _report_unknown(
     if log.on_error == "skip":
         log.dropped["unknown behavior"] += total
         return
-    shown = ", ".join(f"{value!r} ({unknown[value]:,} rows)" for value in most[:SHOWN])
+    shown = ", ".join(
+        f"{value!r} ({unknown[value]:,} row{'s' if unknown[value] > 1 else ''})"
+        for value in most[:SHOWN]
+    )
     more = f" and {len(most) - SHOWN:,} more" if len(most) > SHOWN else ""
     hint = did_you_mean(most[0], behaviors)
     meant = hint.removeprefix("; did you mean ").removesuffix("?") or behaviors.names[0]

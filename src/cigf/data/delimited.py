@@ -84,13 +84,19 @@ def _check_names(
 def _parse(
     source: Path | bytes, separator: str, column_names: tuple[str, ...] | None
 ) -> pl.DataFrame:
-    return pl.scan_csv(
+    frame = pl.scan_csv(
         source,
         separator=separator,
         has_header=column_names is None,
         new_columns=None if column_names is None else list(column_names),
         infer_schema=False,
     ).collect()
+    stripped = [name.strip() for name in frame.columns]
+    return (
+        frame
+        if len(set(stripped)) < len(stripped)
+        else frame.rename(dict(zip(frame.columns, stripped, strict=True)))
+    )
 
 
 def _repaired(

@@ -29,18 +29,25 @@ def find_files(source: str | Path) -> list[Path]:
         DataError: There is none.
     """
     path = Path(source)
-    if path.is_dir():
+    if _exists(path) and path.is_dir():
         found = sorted(p for p in path.iterdir() if p.is_file() and file_format(p) in READABLE)
         if not found:
             raise DataError(f"{path}: a folder without event files ({', '.join(READABLE)})")
         return found
-    if path.exists():
+    if _exists(path):
         return [path]
     found = sorted(Path(name) for name in glob.glob(str(source), recursive=True))
     found = [p for p in found if p.is_file()]
     if not found:
         raise DataError(f"{source}: no such file; give a file, a folder, a glob or a database URI")
     return found
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a name that is too long, or a link to itself
+        return False
 
 
 def file_format(path: Path) -> str:

@@ -24,6 +24,9 @@ DRIVERS = {
 }
 """URI scheme -> Python package of its ADBC driver; adbc+NAME:// asks for adbc_driver_NAME."""
 
+FILE_SCHEMES = ("file", "http", "https", "ftp", "s3", "gs", "gcs", "az", "abfs", "hdfs")
+"""Schemes of files elsewhere, which are not read."""
+
 BATCH = 100_000
 """Rows that are fetched at a time."""
 
@@ -42,6 +45,8 @@ def read_database(uri: str, query: str | None) -> Table:
     """
     match = URI.match(uri)
     assert match is not None
+    if match["scheme"] in FILE_SCHEMES:
+        raise DataError(f"{uri}: the address of a file elsewhere; download it and give its path")
     if match["scheme"] == "sqlite":
         return read_sqlite(Path(match["rest"].removeprefix("/")), query)
     return _read_adbc(match["scheme"], match["rest"], uri, query)
