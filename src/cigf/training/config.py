@@ -22,7 +22,7 @@ class TrainingConfig(Config):
     schedule: ScheduleName = "staircase"
     """Learning rate over the steps: constant, staircase, or a cosine or line down to
     `final_learning_rate` at the last epoch."""
-    decay_rate: float = Field(0.96, gt=0, le=1)
+    decay_rate: float = Field(default=0.96, gt=0, le=1)
     """Factor of each stair."""
     decay_steps: PositiveInt = 39
     """Steps of each stair."""

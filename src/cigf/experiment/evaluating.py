@@ -1,0 +1,211 @@
+"""Judging a model on held-out pairs, always beside popularity and the touched-first rule."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cigf.data.dataset import Dataset
+from cigf.data.dataset_store import load_split
+from cigf.data.splitting import Part, Split
+from cigf.errors import ConfigError, DataError
+from cigf.evaluation.evaluator import DEFAULT_KS, EvaluationTask, evaluation_task
+from cigf.evaluation.protocols import lookup, split_name
+from cigf.experiment.config import ExperimentConfig
+from cigf.experiment.folder import RunFolder, write_json
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.inference.artifact import load_artifact
+from cigf.models.base import Recommender
+from cigf.models.popularity import popularity_factors
+from cigf.models.touched_first import touched_first_factors
+from cigf.ranking import Scorer, rank_counts
+from cigf.seeding import numpy_generator
+from cigf.training.trainer import Validate
+
+REFERENCES: dict[str, Callable[[Dataset, int], Scorer]] = {
+    "popularity": popularity_factors,
+    "touched_first": touched_first_factors,
+}
+"""Rules without learning that stand in every table of results."""
+
+
+def validator(split: Split, config: ExperimentConfig, graph: BehaviorGraph) -> Validate | None:
+    """Return the function that measures a model on the validation pairs; None without any.
+
+    Raises:
+        ConfigError: The selecting metric is not one that is measured.
+    """
+    behaviors = split.train.behaviors
+    held_out = split.valid.get(behaviors.target_name)
+    if held_out is None or not len(held_out):
+        return None
+    wanted = config.evaluation
+    task = evaluation_task(
+        split,
+        part="valid",
+        protocols=wanted.protocols,
+        ks=wanted.ks,
+        candidate_seed=wanted.candidate_seed,
+    )
+    _check_metric(config.training.metric, task)
+
+    def validate(model: Recommender) -> dict[str, float]:
+        was_training = model.training
+        model.eval()
+        with torch.no_grad():
+            scorer = model.scorer(model.encode(graph), behaviors.target)
+        model.train(was_training)
+        return _flat(task.run(partial(rank_counts, scorer)).means(), config.training.metric)
+
+    return validate
+
+
+def evaluate_scorer(
+    scorer: Scorer,
+    split: Split,
+    *,
+    part: Part = "test",
+    behavior: str | None = None,
+    protocols: Sequence[str] = ("full", "1+99"),
+    ks: Sequence[int] = DEFAULT_KS,
+    candidate_seed: int = 0,
+    n_bootstrap: int = 0,
+    per_user: Path | None = None,
+) -> dict[str, Any]:
+    """Measure a scorer and the references on one part of a split.
+
+    Args:
+        scorer: The model's scores for `behavior`.
+        split: The data.
+        part: "test" or "valid".
+        behavior: Whose held-out pairs; None for the target's.
+        protocols: "full", "1+99" or both.
+        ks: Cut-offs.
+        candidate_seed: Which candidates of 1+99.
+        n_bootstrap: Resamples for 95 % intervals of the means; 0 for none.
+        per_user: Where to write each user's values as Parquet.
+
+    Returns:
+        Plain values: n, metrics (protocol -> group -> metric), intervals where wanted, and
+        reference (rule -> protocol -> group -> metric).
+
+    Raises:
+        DataError: Nothing is held out for that behavior.
+    """
+    task = evaluation_task(
+        split,
+        part=part,
+        behavior=behavior,
+        protocols=protocols,
+        ks=ks,
+        candidate_seed=candidate_seed,
+    )
+    result = task.run(partial(rank_counts, scorer))
+    if per_user is not None:
+        result.to_parquet(per_user)
+    generator = numpy_generator(candidate_seed, "bootstrap")
+    intervals = result.intervals(generator, n_bootstrap) if n_bootstrap else None
+    return {
+        **result.to_json(intervals),
+        "reference": _references(task, split.history(part), behavior),
+    }
+
+
+def evaluate_references(
+    split: Split, *, part: Part = "test", behavior: str | None = None
+) -> dict[str, Any]:
+    """Measure only the rules without learning; see `evaluate_scorer`."""
+    task = evaluation_task(split, part=part, behavior=behavior)
+    return _references(task, split.history(part), behavior)
+
+
+def evaluate_run(
+    run: Path,
+    *,
+    dataset: Path | None = None,
+    part: Part = "test",
+    behavior: str | None = None,
+    protocols: Sequence[str] = ("full", "1+99"),
+    ks: Sequence[int] = DEFAULT_KS,
+    candidate_seed: int = 0,
+    per_user: Path | None = None,
+    n_bootstrap: int = 1000,
+) -> dict[str, Any]:
+    """Judge a finished run and write the result as RUN/evaluation.json.
+
+    Args:
+        run: The run's folder.
+        dataset: A dataset with the same training data; None takes the run's own.
+        part: "test" or "valid".
+        behavior: Whose held-out pairs; None for the target's.
+        protocols: "full", "1+99" or both.
+        ks: Cut-offs.
+        candidate_seed: Which candidates of 1+99.
+        per_user: Where to write each user's values as Parquet.
+        n_bootstrap: Resamples for 95 % intervals; 0 for none.
+
+    Raises:
+        ArtifactError: The run is unfinished or damaged.
+        DataError: The dataset is another than the one that was trained on, or holds nothing out.
+    """
+    folder = RunFolder(run)
+    info = folder.read_info()
+    artifact = load_artifact(run)
+    split = _load_same(dataset or Path(info["dataset"]), info["fingerprint"])
+    measured = evaluate_scorer(
+        artifact.scorer(behavior),
+        split,
+        part=part,
+        behavior=behavior,
+        protocols=protocols,
+        ks=ks,
+        candidate_seed=candidate_seed,
+        n_bootstrap=n_bootstrap,
+        per_user=per_user,
+    )
+    name = behavior or split.train.behaviors.target_name
+    result = {"run": str(run), "split": part, "behavior": name, **measured}
+    write_json(folder.evaluation, result)
+    return result
+
+
+def _load_same(dataset: Path, fingerprint: str) -> Split:
+    split = load_split(dataset)
+    if split.train.fingerprint != fingerprint:
+        raise DataError(
+            f"{dataset}: its training data are not those of the run "
+            f"(fingerprint {split.train.fingerprint}, the run's is {fingerprint}); "
+            "name the run's dataset with --dataset, or train again"
+        )
+    return split
+
+
+def _references(task: EvaluationTask, history: Dataset, behavior: str | None) -> dict[str, Any]:
+    behaviors = history.behaviors
+    number = behaviors.target if behavior is None else behaviors.index(behavior)
+    return {
+        name: task.run(partial(rank_counts, build(history, number))).to_json()["metrics"]
+        for name, build in REFERENCES.items()
+    }
+
+
+def _check_metric(name: str, task: EvaluationTask) -> None:
+    """Refuse a selecting metric that validation would not find, before training begins."""
+    metric, protocol, _ = split_name(name)
+    if protocol not in task.protocols or metric not in task.metrics:
+        raise ConfigError(
+            f"training.metric: {name!r} is not measured; evaluation.protocols has "
+            f"{', '.join(task.protocols)}, and the metrics are {', '.join(task.metrics)}"
+        )
+
+
+def _flat(means: dict[str, dict[str, dict[str, float]]], selecting: str) -> dict[str, float]:
+    """The selecting metric, and hr@10 and ndcg@10 of every protocol over all pairs."""
+    flat = {selecting: lookup(means, selecting)}
+    for protocol, groups in means.items():
+        for metric in ("hr@10", "ndcg@10"):
+            if metric in groups["all"]:
+                flat[f"{metric}/{protocol}"] = groups["all"][metric]
+    return flat

@@ -1,0 +1,194 @@
+"""`train_run`: from a dataset folder and a configuration to a run folder with an artifact."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cigf.data.dataset import Dataset
+from cigf.data.dataset_store import load_split
+from cigf.data.splitting import Split
+from cigf.errors import ConfigError
+from cigf.experiment.config import ExperimentConfig, load_experiment
+from cigf.experiment.evaluating import validator
+from cigf.experiment.folder import MetricsFile, RunFolder
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.inference.artifact import save_artifact
+from cigf.models.base import Recommender, Representations, Sizes
+from cigf.models.registry import build_model
+from cigf.sampling.pairs import PairSampler
+from cigf.seeding import derive_seed
+from cigf.training.checkpoints import Checkpoints
+from cigf.training.events import Listener, Listeners
+from cigf.training.trainer import Trainer, TrainingResult
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model.
+
+    Args:
+        model: With the selected epoch's weights, in evaluation mode.
+        representations: Its encoded users and items, on the CPU.
+        training: How training ended.
+        valid: Its metrics on the validation pairs, by name; None without any.
+    """
+
+    model: Recommender
+    representations: Representations
+    training: TrainingResult
+    valid: dict[str, float] | None
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that "auto", "cpu" or "cuda" stands for.
+
+    Raises:
+        ConfigError: The name is another, or there is no such device.
+    """
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if available else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise ConfigError(f"device {name!r} is unknown; devices are auto, cpu and cuda")
+    if name == "cuda" and not available:
+        raise ConfigError("device cuda: no GPU is usable here; use --device cpu")
+    return torch.device(name)
+
+
+def fit_split(
+    split: Split,
+    config: ExperimentConfig,
+    checkpoints: Path,
+    *,
+    device: str = "auto",
+    listener: Listener | None = None,
+) -> Fitted:
+    """Train a model on a split, resuming from `checkpoints` where they hold this very run.
+
+    Args:
+        split: Training and validation data.
+        config: What to train and how.
+        checkpoints: Folder for checkpoints.
+        device: "auto", "cpu" or "cuda".
+        listener: Hears of the progress.
+
+    Raises:
+        ConfigError: The configuration does not fit the data or the machine.
+        DivergedError: Training diverged.
+    """
+    chosen = choose_device(device)
+    learned = split.train if config.data.train_on == "train" else split.history("test")
+    graph = BehaviorGraph.build(learned.interactions, chosen)
+    sizes = Sizes(learned.n_users, learned.n_items, len(learned.behaviors))
+    seed = derive_seed(config.seed, "weights")
+    model = build_model(config.model_name, config.model, sizes, seed).to(chosen)
+    validate = validator(split, config, graph) if config.data.train_on == "train" else None
+    trainer = Trainer(
+        config.training,
+        learned.behaviors.names,
+        graph,
+        PairSampler(learned.interactions, config.sampling, config.seed, chosen),
+        validate=validate,
+        checkpoints=Checkpoints(checkpoints, _fingerprint(learned, config)),
+        listener=listener,
+    )
+    result = trainer.fit(model)
+    model.eval()
+    with torch.no_grad():
+        encoded = model.encode(graph)
+    representations = Representations(encoded.users.cpu(), encoded.items.cpu())
+    return Fitted(model, representations, result, validate(model) if validate else None)
+
+
+def train_run(
+    dataset: Path,
+    out: Path,
+    config: ExperimentConfig | None = None,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    force: bool = False,
+    listener: Listener | None = None,
+) -> Fitted:
+    """Train a model and write its run folder.
+
+    Args:
+        dataset: A prepared dataset folder.
+        out: The run folder to create or, with `resume`, to continue.
+        config: What to train and how; None takes the defaults, or with `resume` the run's own.
+        device: "auto" (a GPU if there is one), "cpu" or "cuda".
+        resume: Continue the run in `out` from its last checkpoint: on the CPU with the same bits
+            as if it had never been stopped.
+        force: Replace an existing `out`.
+        listener: Hears of the progress.
+
+    Raises:
+        DataError: The dataset cannot be used.
+        ConfigError: The configuration does not fit the dataset or the machine.
+        OutputError: `out` exists, and neither `resume` nor `force` is given.
+        DivergedError: Training diverged; the last good checkpoint is kept.
+    """
+    split = load_split(dataset)
+    folder = RunFolder(out)
+    if resume:
+        folder.read_info()
+        config = config or load_experiment(folder.config)
+    else:
+        config = config or ExperimentConfig()
+        folder.begin(force=force)
+        folder.config.write_text(config.to_toml(), encoding="utf-8")
+    info = {
+        "dataset": str(dataset.resolve()),
+        "fingerprint": split.train.fingerprint,
+        "model": config.model_name,
+        "seed": config.seed,
+        "versions": {name: version(name) for name in ("cigf", "torch")},
+        "threads": torch.get_num_threads(),
+    }
+    folder.write_info({**info, "status": "training"})
+    listeners = Listeners(MetricsFile(folder.metrics), *([listener] if listener else []))
+    fitted = fit_split(split, config, folder.checkpoints, device=device, listener=listeners)
+    save_fitted(folder.artifact, fitted, split, config, force=True)
+    folder.write_info({**info, "status": "finished", **_outcome(fitted)})
+    return fitted
+
+
+def save_fitted(
+    path: Path, fitted: Fitted, split: Split, config: ExperimentConfig, *, force: bool = False
+) -> None:
+    """Write the artifact of a fitted model; its histories are all that is known at test time."""
+    save_artifact(
+        path,
+        model=fitted.model,
+        model_name=config.model_name,
+        config=config.model.model_dump(mode="json"),
+        representations=fitted.representations,
+        history=split.history("test"),
+        metadata={
+            "seed": config.seed,
+            "selected_epoch": fitted.training.selected_epoch,
+            "train_on": config.data.train_on,
+            "valid": fitted.valid or {},
+        },
+        force=force,
+    )
+
+
+def _fingerprint(learned: Dataset, config: ExperimentConfig) -> str:
+    """Identify what a checkpoint is of: the data and the whole configuration."""
+    return blake2b(f"{learned.fingerprint}\n{config.to_toml()}".encode(), digest_size=8).hexdigest()
+
+
+def _outcome(fitted: Fitted) -> dict[str, Any]:
+    training = fitted.training
+    return {
+        "reason": training.reason,
+        "epochs": training.epochs,
+        "selected_epoch": training.selected_epoch,
+        "train_seconds": training.train_seconds,
+        "valid": fitted.valid,
+    }
