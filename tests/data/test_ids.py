@@ -14,6 +14,8 @@ def test_ids_are_found_by_value() -> None:
     assert NUMBERS.find(["17", "x"]).tolist() == [2, UNKNOWN]
     assert WORDS.find([17, "b", None]).tolist() == [2, 1, UNKNOWN]
     assert WORDS.find([]).tolist() == []
+    assert NUMBERS.find([17.0, 17.5, float("nan")]).tolist() == [2, UNKNOWN, UNKNOWN]
+    assert WORDS.find([17.0]).tolist() == [2]
 
 
 def test_one_id_is_found_or_refused() -> None:

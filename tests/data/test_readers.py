@@ -67,6 +67,7 @@ def rows_of(source: Any, options: ReadOptions = OPTIONS) -> list[tuple[Any, ...]
         ("log.jsonl.gz", gzip.compress(json_lines().encode())),
         ("log.jsonl.zst", zst(json_lines())),
     ],
+    ids=lambda value: value if isinstance(value, str) and value.startswith("log") else "",
 )
 def test_text_files_are_read(tmp_path: Path, name: str, content: str | bytes) -> None:
     assert rows_of(write(tmp_path / name, content)) == EXPECTED
@@ -215,6 +216,7 @@ ONE = HEAD + b"1,2,view\n"
         ("log.xlsx", ONE, r"\.xlsx tells no format that can be read; allowed are \.csv, \.tsv"),
         ("log", ONE, r"a name without a suffix tells no format that can be read"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_files_that_are_not_what_they_should_be(
     tmp_path: Path, name: str, content: bytes, message: str
@@ -416,6 +418,7 @@ def test_many_unknown_behaviors_are_not_all_listed() -> None:
         ({"target": "buyy"}, r"target 'buyy' is not among the behaviors; did you mean buy\?"),
         ({"behaviors": ("buy", "buy")}, r"behaviors: buy given more than once"),
         ({"behaviors": ()}, r"behaviors: none given"),
+        ({"behaviors": ("view", "", "buy")}, r"behaviors: an empty name among 'view', '', 'buy'"),
     ],
 )
 def test_options_that_contradict_the_behaviors(options: dict[str, Any], message: str) -> None:

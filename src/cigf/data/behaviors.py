@@ -19,6 +19,10 @@ class Behaviors:
     def __post_init__(self) -> None:
         if not self.names:
             raise DataError("behaviors: none given; name at least the target, such as buy")
+        if not all(name.strip() for name in self.names):
+            raise DataError(
+                f"behaviors: an empty name among {', '.join(map(repr, self.names))}; remove it"
+            )
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise DataError(f"behaviors: {', '.join(repeated)} given more than once")

@@ -4,6 +4,7 @@ Axes: I items, n held-out pairs, c candidates.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,15 +107,21 @@ class _Pool:
         if self.listed:
             places = np.minimum(self.indptr[users][:, None] + ranks, max(len(self.keys) - 1, 0))
             return self.keys[places] % self.n_items if len(self.keys) else ranks
-        # The j-th item that is not to be given has item - j others before it. Those with no more
-        # than `rank` others before them lie below the wanted item and push it up.
+        wanted = users[:, None] * (self.n_items + 1) + ranks
+        below = np.searchsorted(self._others_before, wanted, side="right")
+        return ranks + below - self.indptr[users][:, None]
+
+    @cached_property
+    def _others_before(self) -> Keys:
+        """For each listed item, user * (I + 1) + the number of unlisted items before it.
+
+        The listed items with no more than `rank` unlisted ones before them lie below the unlisted
+        item of that rank, and push it up by one each.
+        """
         rows, items = np.divmod(self.keys, self.n_items)
         before = items - (np.arange(len(self.keys)) - self.indptr[rows])
-        stride = self.n_items + 1
-        below = np.searchsorted(
-            rows * stride + before, users[:, None] * stride + ranks, side="right"
-        )
-        return ranks + below - self.indptr[users][:, None]
+        others: Keys = rows * (self.n_items + 1) + before
+        return others
 
 
 def draw_ranks(sizes: Ints, n: int, generator: np.random.Generator) -> Ints:

@@ -1,6 +1,6 @@
 """Which column of a source is which, and what its behavior values mean."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -12,6 +12,13 @@ from cigf.data.read_log import SHOWN, ReadLog
 from cigf.data.schema import BEHAVIOR, ITEM, TIME, USER, behavior_type
 from cigf.data.table import Table
 from cigf.errors import DataError, did_you_mean
+
+
+def wanted_columns(names: Sequence[str], options: ReadOptions) -> list[str]:
+    """Return the columns of a source that may be of use, in its order."""
+    asked = {options.user_col, options.item_col, options.behavior_col, options.time_col}
+    asked |= {find_column(names, standard) for standard in COLUMN_OPTIONS}
+    return [name for name in names if name in asked]
 
 
 def choose_columns(
@@ -32,10 +39,10 @@ def choose_columns(
     asked |= {BEHAVIOR: options.behavior_col, TIME: options.time_col}
     chosen: dict[str, str] = {}
     for standard, name in asked.items():
-        if name and name not in table.frame.columns and not fall_back:
+        if name and name not in table.columns and not fall_back:
             raise _missing(table, name, standard)
-        if name is None or (name and name not in table.frame.columns):
-            name = find_column(table.frame.columns, standard)
+        if name is None or (name and name not in table.columns):
+            name = find_column(table.columns, standard)
         if name:
             chosen[standard] = name
     for standard in (USER, ITEM) if options.default_behavior else (USER, ITEM, BEHAVIOR):
@@ -46,7 +53,7 @@ def choose_columns(
 
 
 def _missing(table: Table, name: str, standard: str) -> DataError:
-    names = table.frame.columns
+    names = table.columns
     header = ""
     if table.unit == "line" and all(find_column(names, known) is None for known in COLUMN_OPTIONS):
         header = "; if the file has no header line, name its columns with --columns"
@@ -65,7 +72,7 @@ def _check_distinct(table: Table, chosen: Mapping[str, str]) -> None:
                 f"{table.source}: column {name!r} cannot be both {standard} and {twice[0]}; name "
                 f"another with {COLUMN_OPTIONS[twice[0]]}"
             )
-        if f"{name}_duplicated_0" in table.frame.columns:
+        if f"{name}_duplicated_0" in table.columns:
             raise DataError(
                 f"{table.source}: column {name!r} stands twice in the header; rename one"
             )

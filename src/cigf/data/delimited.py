@@ -1,6 +1,7 @@
 """CSV and TSV files: all columns as text, and exact words about what is broken."""
 
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -8,13 +9,44 @@ import polars as pl
 from cigf.data.lines import REPLACEMENT, broken_file, read_lines
 from cigf.data.read_log import ReadLog, first_rows
 from cigf.data.sniffing import check_text
-from cigf.data.table import Table
+from cigf.data.table import Table, Wanted
 from cigf.errors import DataError
 
 SEPARATORS = (",", "\t", ";", "|")
 
 
-def read_delimited(path: Path, column_names: tuple[str, ...] | None, log: ReadLog) -> Table:
+@dataclass(frozen=True)
+class _Layout:
+    """How a file's lines are divided into named fields."""
+
+    path: Path
+    separator: str
+    column_names: tuple[str, ...] | None
+
+    @property
+    def first(self) -> int:
+        """The line of the first row."""
+        return 2 if self.column_names is None else 1
+
+    def scan(self, source: Path | bytes) -> pl.LazyFrame:
+        """Return the rows, all columns as text; blanks around column names do not count."""
+        lazy = pl.scan_csv(
+            source,
+            separator=self.separator,
+            has_header=self.column_names is None,
+            new_columns=None if self.column_names is None else list(self.column_names),
+            infer_schema=False,
+        )
+        names = lazy.collect_schema().names()
+        stripped = [name.strip() for name in names]
+        if stripped == names or len(set(stripped)) < len(names):
+            return lazy
+        return lazy.rename(dict(zip(names, stripped, strict=True)))
+
+
+def read_delimited(
+    path: Path, column_names: tuple[str, ...] | None, log: ReadLog, wanted: Wanted
+) -> Table:
     """Read a file with one row per line; all columns come as text.
 
     Lines with too few or too many fields, unclosed quotation marks or bytes that are not UTF-8
@@ -24,30 +56,39 @@ def read_delimited(path: Path, column_names: tuple[str, ...] | None, log: ReadLo
         path: The file, plain, .gz or .zst.
         column_names: Names of the columns where there is no header line.
         log: Where bad rows are reported.
+        wanted: Chooses the columns that are read.
 
     Raises:
         DataError: The file is empty, broken or of another format, or has bad rows and they are not
             to be skipped.
     """
     check_text(path)
-    head = _first_line(path)
-    separator = _separator(path, head)
-    _check_names(path, head, separator, column_names)
-    first = 2 if column_names is None else 1
+    layout = _layout(path, column_names)
     try:
-        frame = _parse(path, separator, column_names)
+        table = _collect(layout, path, wanted)
+        return _without_short_lines(table, layout, log)
     except OSError as error:
         raise broken_file(path, error) from None
     except pl.exceptions.NoDataError:
         raise DataError(f"{path}: the file is empty") from None
     except pl.exceptions.PolarsError as error:
-        return Table(_repaired(path, separator, column_names, log, error), str(path), "line", first)
-    if frame.height and frame[:, -1].null_count():
-        # Polars fills up short rows with nulls; the lines tell which rows were short.
-        short = frame.with_row_index().filter(frame[:, -1].is_null())
-        if not short.select(pl.all_horizontal(pl.exclude("index").is_null()).all()).item():
-            frame = _without_short_lines(frame, path, separator, log, first)
-    return Table(frame, str(path), "line", first)
+        reason = str(error).splitlines()[0]
+    try:
+        return _collect(layout, _good_lines(layout, log), wanted)
+    except pl.exceptions.PolarsError:
+        raise DataError(f"{path}: cannot be read as CSV ({reason})") from None
+
+
+def _layout(path: Path, column_names: tuple[str, ...] | None) -> _Layout:
+    head = _first_line(path)
+    separator = _separator(path, head)
+    count = _n_fields(head, separator)
+    if column_names is not None and len(column_names) != count:
+        raise DataError(
+            f"{path}: its first line has {count} fields, {len(column_names)} column names were "
+            f"given ({', '.join(column_names)}); give one name per field"
+        )
+    return _Layout(path, separator, column_names)
 
 
 def _first_line(path: Path) -> str:
@@ -70,57 +111,41 @@ def _n_fields(line: str, separator: str) -> int:
     return re.sub(r'"[^"]*"', "", line).count(separator) + 1
 
 
-def _check_names(
-    path: Path, head: str, separator: str, column_names: tuple[str, ...] | None
-) -> None:
-    count = _n_fields(head, separator)
-    if column_names is not None and len(column_names) != count:
-        raise DataError(
-            f"{path}: its first line has {count} fields, {len(column_names)} column names were "
-            f"given ({', '.join(column_names)}); give one name per field"
-        )
+def _collect(layout: _Layout, source: Path | bytes, wanted: Wanted) -> Table:
+    """Read the wanted columns, and the last one, by which short and empty lines are noticed."""
+    lazy = layout.scan(source)
+    names = lazy.collect_schema().names()
+    frame = lazy.select(list(dict.fromkeys([*wanted(names), names[-1]]))).collect()
+    return Table(frame, tuple(names), str(layout.path), "line", layout.first)
 
 
-def _parse(
-    source: Path | bytes, separator: str, column_names: tuple[str, ...] | None
-) -> pl.DataFrame:
-    frame = pl.scan_csv(
-        source,
-        separator=separator,
-        has_header=column_names is None,
-        new_columns=None if column_names is None else list(column_names),
-        infer_schema=False,
-    ).collect()
-    stripped = [name.strip() for name in frame.columns]
-    return (
-        frame
-        if len(set(stripped)) < len(stripped)
-        else frame.rename(dict(zip(frame.columns, stripped, strict=True)))
-    )
+def _without_short_lines(table: Table, layout: _Layout, log: ReadLog) -> Table:
+    """Report and leave out rows that Polars filled up with nulls."""
+    unfinished = table.frame.filter(table.frame[:, -1].is_null())
+    if unfinished.select(pl.all_horizontal(pl.all().is_null()).all()).item():
+        return table  # none, or empty lines only
+    lines = read_lines(layout.path).slice(layout.first - 1)
+    bad = _bad_lines(lines, layout.separator, len(table.columns))
+    if len(lines) != table.frame.height or bad["unclosed quotation mark"].any():
+        return table  # rows go over several lines, so lines say nothing about rows
+    return replace(table, frame=table.frame.filter(~_report(bad, layout, log)))
 
 
-def _repaired(
-    path: Path,
-    separator: str,
-    column_names: tuple[str, ...] | None,
-    log: ReadLog,
-    error: Exception,
-) -> pl.DataFrame:
-    """Find the lines that cannot be parsed, report them, and parse the others."""
-    lines = read_lines(path)
-    first = 1 if column_names is not None else 2
-    head, body = lines.head(first - 1), lines.slice(first - 1)
-    expected = _n_fields(str(lines[0]), separator)
-    bad = _bad_lines(body, separator, expected)
+def _good_lines(layout: _Layout, log: ReadLog) -> bytes:
+    """Find the lines that cannot be parsed, report them, and return the others."""
+    lines = read_lines(layout.path)
+    head, body = lines.head(layout.first - 1), lines.slice(layout.first - 1)
+    bad = _bad_lines(body, layout.separator, _n_fields(str(lines[0]), layout.separator))
+    good = body.filter(~_report(bad, layout, log))
+    return "\n".join([*head, *good, ""]).encode()
+
+
+def _report(bad: dict[str, pl.Series], layout: _Layout, log: ReadLog) -> pl.Series:
+    """Report bad lines, and return which lines are bad for any reason."""
     for reason, rows in bad.items():
-        log.bad_rows(reason, str(path), int(rows.sum()), first_rows(rows, "line", first))
-    good = body.filter(~pl.DataFrame(bad).select(pl.any_horizontal(pl.all())).to_series())
-    try:
-        text = "\n".join([*head, *good, ""])
-        return _parse(text.encode(), separator, column_names)
-    except pl.exceptions.PolarsError:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be read as CSV ({reason})") from None
+        where = first_rows(rows, "line", layout.first)
+        log.bad_rows(reason, str(layout.path), int(rows.sum()), where)
+    return pl.DataFrame(bad).select(pl.any_horizontal(pl.all())).to_series()
 
 
 def _bad_lines(lines: pl.Series, separator: str, expected: int) -> dict[str, pl.Series]:
@@ -136,15 +161,3 @@ def _bad_lines(lines: pl.Series, separator: str, expected: int) -> dict[str, pl.
         f"too few fields (fewer than {expected})": countable & (n_fields < expected),
         f"too many fields (more than {expected})": countable & (n_fields > expected),
     }
-
-
-def _without_short_lines(
-    frame: pl.DataFrame, path: Path, separator: str, log: ReadLog, first: int
-) -> pl.DataFrame:
-    lines = read_lines(path).slice(first - 1)
-    bad = _bad_lines(lines, separator, frame.width)
-    if len(lines) != frame.height or bad["unclosed quotation mark"].any():
-        return frame  # rows go over several lines, so line numbers say nothing
-    for reason, rows in bad.items():
-        log.bad_rows(reason, str(path), int(rows.sum()), first_rows(rows, "line", first))
-    return frame.filter(~pl.DataFrame(bad).select(pl.any_horizontal(pl.all())).to_series())

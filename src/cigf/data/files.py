@@ -11,7 +11,7 @@ from cigf.data.options import ReadOptions
 from cigf.data.read_log import ReadLog
 from cigf.data.sniffing import PARQUET, check_content
 from cigf.data.sql import read_sqlite
-from cigf.data.table import Table
+from cigf.data.table import Table, Wanted
 from cigf.errors import DataError
 
 COMPRESSED = (".gz", ".zst")
@@ -58,7 +58,7 @@ def file_format(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def read_file(path: Path, options: ReadOptions, log: ReadLog) -> Table:
+def read_file(path: Path, options: ReadOptions, log: ReadLog, wanted: Wanted) -> Table:
     """Read one file by its suffix.
 
     Raises:
@@ -66,11 +66,11 @@ def read_file(path: Path, options: ReadOptions, log: ReadLog) -> Table:
     """
     suffix = file_format(path)
     if suffix in DELIMITED:
-        return read_delimited(path, options.column_names, log)
+        return read_delimited(path, options.column_names, log, wanted)
     if suffix in JSON_LINES:
         return read_json_lines(path, log)
     if suffix in PARQUET_FILES:
-        return _read_parquet(path)
+        return _read_parquet(path, wanted)
     if suffix in DATABASES:
         return read_sqlite(path, options.query)
     raise DataError(
@@ -79,10 +79,13 @@ def read_file(path: Path, options: ReadOptions, log: ReadLog) -> Table:
     )
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path, wanted: Wanted) -> Table:
     check_content(path, PARQUET, "a Parquet file")
     try:
-        return Table(pl.scan_parquet(path).collect(), str(path), "row", 1)
+        lazy = pl.scan_parquet(path)
+        columns = lazy.collect_schema().names()
+        frame = lazy.select(wanted(columns)).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: broken Parquet file ({reason})") from None
+    return Table(frame, tuple(columns), str(path), "row", 1)

@@ -5,29 +5,30 @@ from typing import Any
 
 import polars as pl
 
-from cigf.data.table import Table
+from cigf.data.table import Table, Wanted
 from cigf.errors import DataError
 
 
-def read_frame(source: Any) -> Table:
+def read_frame(source: Any, wanted: Wanted) -> Table:
     """Return a data frame of any supported library as a table.
 
     Raises:
         DataError: It is no data frame.
     """
-    return Table(to_polars(source), "data frame", "row", 0)
-
-
-def to_polars(source: Any) -> pl.DataFrame:
-    """Convert a data frame to Polars; see `read_frame`."""
-    if isinstance(source, pl.DataFrame):
-        return source
-    if isinstance(source, pl.LazyFrame):
-        return source.collect()
     if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
-        return pl.DataFrame([_from_pandas(str(name), source[name]) for name in source.columns])
+        names = {str(name): name for name in source.columns}
+        frame = pl.DataFrame([_from_pandas(n, source[names[n]]) for n in wanted(list(names))])
+        return Table(frame, tuple(names), "data frame", "row", 0)
+    lazy = _to_lazy(source)
+    columns = lazy.collect_schema().names()
+    return Table(lazy.select(wanted(columns)).collect(), tuple(columns), "data frame", "row", 0)
+
+
+def _to_lazy(source: Any) -> pl.LazyFrame:
+    if isinstance(source, pl.LazyFrame | pl.DataFrame):
+        return source.lazy()
     if isinstance(source, Mapping) or hasattr(source, "__arrow_c_stream__"):
-        return pl.DataFrame(source)
+        return pl.DataFrame(source).lazy()
     raise DataError(
         f"source of type {type(source).__name__}; allowed are paths, globs, database URIs, and "
         "Polars, pandas or Arrow frames"

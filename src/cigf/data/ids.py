@@ -51,11 +51,12 @@ class IdMap:
         An id matches by value after conversion to the map's type, so "17" finds 17.
         """
         wanted = ids if isinstance(ids, pl.Series) else pl.Series("id", list(ids), strict=False)
+        if wanted.dtype.is_float():
+            wanted = wanted.set(wanted != wanted.floor(), None)  # 17.5 is not 17
+            wanted = wanted.cast(pl.Int64, strict=False)
         cast = wanted.cast(self._ids.dtype, strict=False)
         known = pl.DataFrame({"id": self._ids, "row": np.arange(len(self), dtype=np.int64)})
-        joined = pl.DataFrame({"id": cast}).join(
-            known, on="id", how="left", maintain_order="left"
-        )
+        joined = pl.DataFrame({"id": cast}).join(known, on="id", how="left", maintain_order="left")
         return joined["row"].fill_null(UNKNOWN).to_numpy()
 
     def row(self, external: Any) -> int:

@@ -27,7 +27,7 @@ def read_json_lines(path: Path, log: ReadLog) -> Table:
         raise broken_file(path, error) from None
     except pl.exceptions.PolarsError as error:
         frame = _repaired(path, log, error)
-    return Table(frame, str(path), "line", 1)
+    return Table(frame, tuple(frame.columns), str(path), "line", 1)
 
 
 def _check_first_line(path: Path) -> None:

@@ -1,14 +1,14 @@
 """Event logs from files, frames and databases -> `Interactions`."""
 
 from collections.abc import Mapping
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from cigf.data.behaviors import Behaviors
-from cigf.data.columns import behavior_column, check_mapping, choose_columns
+from cigf.data.columns import behavior_column, check_mapping, choose_columns, wanted_columns
 from cigf.data.files import find_files, read_file
 from cigf.data.frames import read_frame
 from cigf.data.id_columns import clean_ids, unify_ids
@@ -68,14 +68,15 @@ def _read(sources: Source | list[Source], options: ReadOptions, *, fall_back: bo
 def _read_tables(sources: Source | list[Source], options: ReadOptions, log: ReadLog) -> list[Table]:
     tables: list[Table] = []
     paths: dict[Path, None] = {}
+    wanted = partial(wanted_columns, options=options)
     for source in sources if isinstance(sources, list | tuple) else [sources]:
         if is_database_uri(source):
             tables.append(read_database(source, options.query))
         elif isinstance(source, str | Path):
             paths |= dict.fromkeys(find_files(source))  # a file that two globs name is read once
         else:
-            tables.append(read_frame(source))
-    tables += [read_file(path, options, log) for path in paths]
+            tables.append(read_frame(source, wanted))
+    tables += [read_file(path, options, log, wanted) for path in paths]
     if not tables:
         raise DataError("no source given; name at least one file, folder, glob or frame")
     return tables

@@ -66,7 +66,7 @@ def read_sqlite(path: Path, query: str | None) -> Table:
             frame = _fetch(cursor, path)
     except sqlite3.Error as error:
         raise DataError(f"{path}: the query failed ({error}); check --query") from None
-    return Table(frame, str(path), "row", 1)
+    return Table(frame, tuple(frame.columns), str(path), "row", 1)
 
 
 def _whole_table(link: sqlite3.Connection, path: Path) -> str:
@@ -123,4 +123,4 @@ def _read_adbc(scheme: str, rest: str, uri: str, query: str | None) -> Table:
     except driver.Error as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{source}: the database refused ({reason}); check --query") from None
-    return Table(frame, source, "row", 1)
+    return Table(frame, tuple(frame.columns), source, "row", 1)
