@@ -11,9 +11,9 @@ from torch import Tensor
 from cigf.data.tasks import RankCounts, RankingTask
 from cigf.ranking.ragged import RaggedRows, as_tensor, expand, sum_by
 from cigf.ranking.scorer import Scorer, default_block_size
+from cigf.ranking.shares import in_shares
 
 
-@torch.no_grad()
 def rank_counts(scorer: Scorer, task: RankingTask, *, block_size: int | None = None) -> RankCounts:
     """Count, for each held-out pair, the eligible items that stand above it (`RankCounts`).
 
@@ -25,36 +25,51 @@ def rank_counts(scorer: Scorer, task: RankingTask, *, block_size: int | None = N
         task: The held-out pairs, what is hidden, what is touched, and the candidates.
         block_size: Users scored at once; None chooses.
     """
+    size = block_size or default_block_size(scorer.n_items, scorer.device)
     counter = _Counter(task, scorer.device)
-    parts = [
-        counter.count(scores, pairs) for scores, pairs in _rows_of_pairs(scorer, task, block_size)
-    ]
-    counts = torch.cat([torch.empty(4, 0, dtype=torch.int64, device=scorer.device), *parts], dim=1)
+    users = _UsersOfPairs(task)
+
+    @torch.no_grad()
+    def count(share: slice) -> Int64[Tensor, "4 n"]:
+        rows = users.rows_of_pairs(scorer, share, size)
+        parts = [counter.count(scores, pairs) for scores, pairs in rows]
+        return torch.cat([torch.empty(4, 0, dtype=torch.int64, device=scorer.device), *parts], 1)
+
+    counts = torch.cat(in_shares(count, len(users), scorer.device), dim=1)
     full_all, full_group, *sampled = counts.cpu().numpy()
     if task.candidates is None:
         return RankCounts(task.is_touched, full_all, full_group)
     return RankCounts(task.is_touched, full_all, full_group, *sampled)
 
 
-def _rows_of_pairs(
-    scorer: Scorer, task: RankingTask, block_size: int | None
-) -> Iterator[tuple[Float[Tensor, "n I"], slice]]:
-    """Yield one row of scores for each pair of a slice of the task, slice after slice."""
-    size = block_size or default_block_size(scorer.n_items, scorer.device)
-    users, firsts, rows = np.unique(task.users, return_index=True, return_inverse=True)
-    bounds = np.append(firsts, len(task))
-    blocks = scorer.blocks(as_tensor(users, scorer.device), size)
-    start = 0
-    for scores in blocks:
-        first, last = bounds[start], bounds[start + len(scores)]
-        if last - first == len(scores):
-            yield scores, slice(first, last)
-        else:
-            # Users with several held-out items: their rows are repeated, `size` of them at a time.
-            for begin in range(first, last, size):
-                pairs = slice(begin, min(begin + size, last))
-                yield scores[as_tensor(rows[pairs] - start, scores.device)], pairs
-        start += len(scores)
+class _UsersOfPairs:
+    """The distinct users of a task, and which of its pairs are theirs."""
+
+    def __init__(self, task: RankingTask) -> None:
+        self._users, firsts, self._positions = np.unique(
+            task.users, return_index=True, return_inverse=True
+        )
+        self._bounds = np.append(firsts, len(task))
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def rows_of_pairs(
+        self, scorer: Scorer, share: slice, size: int
+    ) -> Iterator[tuple[Float[Tensor, "n I"], slice]]:
+        """Yield one row of scores for each pair of a slice of the task, slice after slice."""
+        start: int = share.start
+        for scores in scorer.blocks(as_tensor(self._users[share], scorer.device), size):
+            first, last = self._bounds[start], self._bounds[start + len(scores)]
+            if last - first == len(scores):
+                yield scores, slice(first, last)
+            else:
+                # Users with several held-out items: their rows are repeated, `size` at a time.
+                for begin in range(first, last, size):
+                    pairs = slice(begin, min(begin + size, last))
+                    rows = self._positions[pairs] - start
+                    yield scores[as_tensor(rows, scores.device)], pairs
+            start += len(scores)
 
 
 class _Counter:

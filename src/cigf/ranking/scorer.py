@@ -43,7 +43,7 @@ class Scorer(ABC):
         """Yield the scores of consecutive blocks of users.
 
         The caller may change a block, and must be done with it when it asks for the next:
-        a scorer may use its memory again.
+        a scorer may use its memory again. Several threads may be served at the same time.
 
         Args:
             users: The users, in the order of the rows.

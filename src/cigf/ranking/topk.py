@@ -11,6 +11,7 @@ from cigf.data.tasks import GROUPS, Group
 from cigf.errors import ConfigError
 from cigf.ranking.ragged import RaggedRows, as_tensor
 from cigf.ranking.scorer import Scorer
+from cigf.ranking.shares import in_shares
 
 Only = Group
 """What a list may be restricted to."""
@@ -19,7 +20,6 @@ NO_ITEM = -1
 """Fills the places of a list for which there is no item left."""
 
 
-@torch.no_grad()
 def top_k(
     scorer: Scorer,
     users: NDArray[np.int64],
@@ -56,17 +56,25 @@ def top_k(
     if k < 1:
         raise ConfigError(f"k is {k}; it must be at least 1")
     mask = _Mask(scorer, seen, touched, only, allow, deny)
-    items, values = [torch.empty(0, k, dtype=torch.int64)], [torch.empty(0, k)]
-    done = 0
     rows = as_tensor(users, scorer.device)
-    for scores in scorer.blocks(rows, block_size):
-        mask.apply(scores, rows[done : done + len(scores)])
-        done += len(scores)
-        best, best_scores = _best(scores, min(k, scores.shape[1]))
-        gap = (0, k - best.shape[1])
-        items.append(torch.nn.functional.pad(best, gap, value=NO_ITEM).cpu())
-        values.append(torch.nn.functional.pad(best_scores.float(), gap, value=-torch.inf).cpu())
-    return torch.cat(items).numpy(), torch.cat(values).numpy()
+
+    @torch.no_grad()
+    def choose(share: slice) -> tuple[Int64[Tensor, "n k"], Float[Tensor, "n k"]]:
+        items = torch.full((share.stop - share.start, k), NO_ITEM)
+        values = torch.full(items.shape, -torch.inf)
+        start = 0
+        for scores in scorer.blocks(rows[share], block_size):
+            block = slice(start, start + len(scores))
+            mask.apply(scores, rows[share][block])
+            best, best_scores = _best(scores, min(k, scores.shape[1]))
+            items[block, : best.shape[1]] = best.cpu()
+            values[block, : best.shape[1]] = best_scores.cpu()
+            start = block.stop
+        return items, values
+
+    parts = in_shares(choose, len(rows), scorer.device)
+    lists, scores = (torch.cat(list(part)).numpy() for part in zip(*parts, strict=True))
+    return lists, scores
 
 
 class _Mask:
