@@ -221,15 +221,17 @@ def test_neighbors_of_the_unknown_are_refused(recommender):
         recommender.similar_users("x")
 
 
-def test_the_history_is_all_that_a_user_did_deepest_first(recommender, history):
-    frame = recommender.history("u5")
+@pytest.mark.parametrize("row", range(N_USERS))
+def test_the_history_is_all_that_a_user_did_deepest_first(recommender, history, row):
+    frame = recommender.history(f"u{row}")
     expected = [
         (BEHAVIORS[b], 100 + item)
         for b in (2, 1, 0)
         for item in range(N_ITEMS)
-        if did(history, b, 5, item)
+        if did(history, b, row, item)
     ]
     assert frame.rows() == expected
+    assert frame.schema == {"behavior": pl.String, "item_id": pl.Int64}
 
 
 def test_loading_from_nowhere(tmp_path):

@@ -1,6 +1,6 @@
 """Recommendations in external ids, from a trained artifact."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,8 @@ from cigf.inference.neighbors import nearest
 from cigf.ranking import Only, top_k
 
 Fallback = Literal["error", "popularity"]
-Ids = Sequence[Any] | pl.Series
+Ids = str | int | Iterable[Any]
+"""One id, or several in a list, an array or a Polars or pandas series."""
 
 _FEW = 3
 """How many unknown ids a message names."""
@@ -164,7 +165,9 @@ class TrainedRecommender:
         data = self.artifact.history
         row = data.users.row(user)
         parts = [
-            pl.DataFrame({"behavior": name, "item_id": data.items.external(_row(matrix, row))})
+            data.items.external(_row(matrix, row))
+            .to_frame("item_id")
+            .select(pl.lit(name).alias("behavior"), "item_id")
             for name, matrix in zip(data.behaviors, data.interactions, strict=True)
         ]
         return pl.concat(parts[::-1])
@@ -224,7 +227,11 @@ class TrainedRecommender:
 
 
 def _series(ids: Ids) -> pl.Series:
-    return ids if isinstance(ids, pl.Series) else pl.Series("id", list(ids), strict=False)
+    if isinstance(ids, pl.Series):
+        return ids
+    # An id alone is one id, not a sequence of letters.
+    each = [ids] if isinstance(ids, str | int) else list(ids)
+    return pl.Series("id", each, strict=False)
 
 
 def _row(matrix: Matrix, row: int) -> NDArray[np.int32]:

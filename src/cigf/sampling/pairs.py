@@ -67,7 +67,7 @@ class BehaviorSampler:
             hit = contains(self._keys, users[wrong] * self._n_items + items[wrong])
             wrong = wrong[hit]
         for place in wrong:
-            items[place] = generator.choice(self._free_items(users[place]))
+            items[place] = generator.choice(self._free_items(int(users[place])))
         return items
 
     def _free_items(self, user: int) -> NDArray[np.int64]:

@@ -1,0 +1,83 @@
+"""cigf recommend."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cigf.cli.options import Behavior, Json, RunArgument, words
+from cigf.cli.output import print_json, say
+from cigf.errors import ConfigError
+
+
+def recommend(
+    run: RunArgument,
+    user: Annotated[
+        list[str] | None, typer.Option("--user", help="Id of a user; repeatable.")
+    ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(help="File of user ids: one per line, or a table with a user_id column."),
+    ] = None,
+    all_users: Annotated[bool, typer.Option("--all", help="All users of the model.")] = False,
+    k: Annotated[int, typer.Option("--k", min=1, help="Length of each list.")] = 10,
+    only: Annotated[
+        Literal["all", "new", "touched"],
+        typer.Option(
+            help="new: items the user has not touched; touched: those she has, under another "
+            "behavior."
+        ),
+    ] = "all",
+    behavior: Behavior = None,
+    exclude: Annotated[
+        str | None,
+        typer.Option(
+            help="Leave out items the user has under these behaviors.",
+            show_default="the behavior to predict",
+        ),
+    ] = None,
+    allow: Annotated[
+        Path | None, typer.Option(help="File of item ids that may be recommended.")
+    ] = None,
+    deny: Annotated[
+        Path | None, typer.Option(help="File of item ids that may not be recommended.")
+    ] = None,
+    fallback: Annotated[
+        Literal["error", "popularity"], typer.Option(help="What unknown users get.")
+    ] = "error",
+    out: Annotated[
+        Path | None, typer.Option(help="File to write: .parquet, .csv or .jsonl.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace --out if it exists.")] = False,
+    json: Json = False,
+) -> None:
+    """Recommend items to users.
+
+    Example: cigf recommend RUN --all --k 10 --out recs.parquet
+    """
+    if [bool(user), users is not None, all_users].count(True) != 1:
+        raise ConfigError("give exactly one of --user ID, --users FILE and --all")
+    from cigf.cli.tables import check_output, print_frame, read_ids, write_table
+    from cigf.inference.recommender import TrainedRecommender
+
+    if out is not None:
+        check_output(out, force)
+    wanted = user or (None if users is None else read_ids(users, "user_id"))
+    recommender = TrainedRecommender.load(run)
+    frame = recommender.recommend(
+        recommender.users if wanted is None else wanted,
+        k,
+        only=only,
+        behavior=behavior,
+        exclude=words(exclude),
+        allow=None if allow is None else read_ids(allow, "item_id"),
+        deny=None if deny is None else read_ids(deny, "item_id"),
+        fallback=fallback,
+    )
+    if out is not None:
+        write_table(frame, out, force)
+        say(f"Wrote {out}: {frame.height:,} recommendations")
+    elif json:
+        print_json(frame.to_dicts())
+    else:
+        print_frame(frame)

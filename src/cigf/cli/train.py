@@ -1,0 +1,66 @@
+"""cigf train."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cigf.cli.options import DatasetArgument, Device, Force, Json, Out
+from cigf.cli.output import print_json, print_next, say
+from cigf.errors import InterruptedRunError
+
+
+def train(
+    dataset: DatasetArgument,
+    out: Out,
+    model: Annotated[
+        str | None, typer.Option(help="Which model.", show_default="the config's, else cigf")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Experiment file with options.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one option; repeatable."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")
+    ] = False,
+    device: Device = "auto",
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train a model on a dataset; the best epoch by validation is kept.
+
+    Example: cigf train DATASET --out RUN --set training.epochs=20
+    """
+    from cigf.cli.progress import TrainingProgress
+    from cigf.experiment.config import load_experiment
+    from cigf.experiment.folder import RunFolder
+    from cigf.experiment.training import train_run
+
+    if resume and not (config or settings or model):
+        config = RunFolder(out).config  # the run's own
+    experiment = load_experiment(config, settings or [], model)
+    try:
+        with TrainingProgress(experiment.training.metric) as progress:
+            fitted = train_run(
+                dataset,
+                out,
+                experiment,
+                device=device,
+                resume=resume,
+                force=force,
+                listener=progress,
+            )
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"stopped in epoch {progress.epoch + 1}; what was learnt until the last checkpoint is "
+            f"kept. Go on with: cigf train {dataset} --out {out} --resume"
+        ) from None
+    training = fitted.training
+    if json:
+        print_json({"run": str(out), **asdict(training), "valid": fitted.valid})
+    say(f"Wrote {out}: epoch {training.selected_epoch}, {training.train_seconds:.1f} s of training")
+    print_next(f"cigf evaluate {out}", f"cigf recommend {out} --all --k 10 --out recs.parquet")

@@ -1,0 +1,83 @@
+import gzip
+
+import polars as pl
+import pytest
+
+from cigf.cli.tables import check_output, read_ids, write_table
+from cigf.errors import ConfigError, DataError, OutputError
+
+FRAME = pl.DataFrame({"user_id": ["a", "b"], "item_id": [1, 2], "score": [0.5, -1.0]})
+READERS = {
+    ".parquet": pl.read_parquet,
+    ".csv": pl.read_csv,
+    ".csv.gz": lambda path: pl.read_csv(gzip.decompress(path.read_bytes())),
+    ".jsonl": pl.read_ndjson,
+}
+
+
+@pytest.mark.parametrize("ending", READERS)
+def test_what_is_written_is_read_back(tmp_path, ending):
+    path = tmp_path / f"recs{ending}"
+    write_table(FRAME, path, force=False)
+    assert READERS[ending](path).equals(FRAME)
+
+
+@pytest.mark.parametrize("ending", READERS)
+def test_equal_tables_give_equal_bytes(tmp_path, ending):
+    paths = [tmp_path / f"{name}{ending}" for name in "ab"]
+    for path in paths:
+        write_table(FRAME, path, force=False)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_an_unknown_ending_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ConfigError, match=r"recs\.parqet: unknown ending; did you mean \.parquet"):
+        check_output(tmp_path / "recs.parqet", force=True)
+
+
+def test_an_existing_file_is_replaced_only_by_force(tmp_path):
+    path = tmp_path / "recs.csv"
+    write_table(FRAME, path, force=False)
+    with pytest.raises(OutputError, match="exists already"):
+        write_table(FRAME.head(1), path, force=False)
+    write_table(FRAME.head(1), path, force=True)
+    assert pl.read_csv(path).height == 1
+
+
+def test_ids_one_per_line(tmp_path):
+    path = tmp_path / "users.txt"
+    path.write_text("u1\n\n 007 \nä b\n", encoding="utf-8")
+    assert read_ids(path, "user_id").to_list() == ["u1", "007", "ä b"]
+
+
+@pytest.mark.parametrize(("name", "separator"), [("x.csv", ","), ("x.tsv", "\t")])
+def test_ids_of_a_table_with_a_header(tmp_path, name, separator):
+    path = tmp_path / name
+    path.write_text(f"item_id{separator}user_id\n5{separator}007\n6{separator}8\n")
+    assert read_ids(path, "user_id").to_list() == ["007", "8"]
+
+
+def test_ids_of_a_parquet_file(tmp_path):
+    FRAME.write_parquet(tmp_path / "x.parquet")
+    assert read_ids(tmp_path / "x.parquet", "item_id").to_list() == [1, 2]
+    with pytest.raises(DataError, match="column 'name' not found"):
+        read_ids(tmp_path / "x.parquet", "name")
+
+
+def test_ids_of_a_missing_file(tmp_path):
+    with pytest.raises(DataError, match="nobody: no such file"):
+        read_ids(tmp_path / "nobody", "user_id")
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "user_id\n"])
+def test_a_file_without_ids(tmp_path, content):
+    (tmp_path / "x.csv").write_text(content)
+    with pytest.raises(DataError, match="holds no ids"):
+        read_ids(tmp_path / "x.csv", "user_id")
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.parquet"])
+def test_a_file_of_another_kind(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_ids(tmp_path / name, "user_id")

@@ -1,0 +1,60 @@
+"""What `import cigf` and `cigf --help` may cost."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import cigf
+
+HEAVY = ("torch", "polars", "numpy", "scipy", "pydantic")
+
+
+def loaded_by(code):
+    """Which heavy modules a fresh interpreter has after some code."""
+    check = f"import sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    command = [sys.executable, "-c", f"{code}\n{check}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("code", ["import cigf", "import cigf.cli.main"])
+def test_nothing_heavy_is_imported(code):
+    assert loaded_by(code) == "[]"
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["data", "prepare"], ["demo"]])
+def test_help_imports_nothing_heavy(command):
+    code = (
+        "from cigf.cli.main import app\n"
+        f"try: app([*{command!r}, '--help'])\n"
+        "except SystemExit as end: assert end.code == 0, end.code"
+    )
+    assert loaded_by(code) == "[]"
+
+
+def test_the_check_sees_heavy_modules():
+    assert "numpy" in loaded_by("import numpy")
+
+
+def test_help_is_quick():
+    seconds = []
+    for _ in range(3):  # the quickest of three, because other tests may keep the machine busy
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "cigf", "--help"]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - began)
+    assert "recommend" in result.stdout
+    assert min(seconds) <= 0.4
+
+
+def test_public_names_load_on_first_use():
+    for name in cigf.__all__:
+        assert getattr(cigf, name) is not None
+        assert name in dir(cigf)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'cigf' has no attribute 'Recomender'"):
+        cigf.Recomender  # noqa: B018
