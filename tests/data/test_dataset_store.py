@@ -182,6 +182,16 @@ def test_arrays_that_point_outside(
         load_split(folder)
 
 
+def test_indices_that_no_row_points_to(folder: Path) -> None:
+    array = np.append(np.load(folder / "train.0.indices.npy"), np.int32(3))
+    np.save(folder / "train.0.indices.npy", array)
+    arrays = read_manifest(folder)["arrays"]
+    arrays["train.0.indices"]["shape"] = list(array.shape)
+    change_manifest(folder, arrays=arrays)
+    with pytest.raises(DataError, match="are no matrix of 13 users and 17 items"):
+        load_split(folder)
+
+
 def test_candidates_of_another_number_of_pairs(folder: Path) -> None:
     array = np.load(folder / "candidates.test.2.0.all.npy")[:-1]
     np.save(folder / "candidates.test.2.0.all.npy", array)

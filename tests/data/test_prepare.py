@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cigf.data.candidates import candidate_generator, draw_candidates
 from cigf.data.dataset import Matrix, pair_rows
 from cigf.data.dataset_store import load_split
+from cigf.data.holdouts import hold_out_validation
 from cigf.data.options import PrepareOptions
 from cigf.data.prepare import PrepareReport, build_split, prepare
 from cigf.data.readers import read_events, read_test_pairs
@@ -125,6 +127,14 @@ def test_validation_is_the_last_pair_left_of_a_share_of_the_users() -> None:
     assert "validation: the last target pair of a random 40% of the users" in report.split
 
 
+def test_validation_takes_only_users_with_three_pairs() -> None:
+    split, _ = split_of(log(), split="none", valid_share=0)
+    counts = np.diff(split.train.target.indptr)
+    assert {2, 3} <= set(counts.tolist())
+    chosen = hold_out_validation(split.train, 1.0, np.random.default_rng(0))
+    assert chosen.users.tolist() == np.flatnonzero(counts >= 3).tolist()
+
+
 def test_no_validation_if_none_is_wanted() -> None:
     split, report = split_of(log(), valid_share=0)
     assert split.valid == {} or len(split.valid["buy"]) == 0
@@ -160,6 +170,10 @@ def test_none_holds_out_only_validation() -> None:
 
 def test_nothing_after_the_cut_is_in_training() -> None:
     rows = shuffled(log(n_users=23, per_user=9))
+    # What was seen before the cut happens again after it, and two users come late.
+    rows += [(*row[:3], row[3] + len(rows)) for row in rows[::7]]
+    rows += [(50, rows[0][1], "buy", rows[len(rows) * 3 // 5][3])]
+    rows += [(51, rows[0][1], "buy", rows[-1][3])]
     split, report = split_of(rows, split="time", test_share=0.2, valid_share=0.3)
     times = sorted(row[3] for row in rows if row[2] == "buy")
     cut = times[math.floor(len(times) * 0.8) - 1]
@@ -173,6 +187,13 @@ def test_nothing_after_the_cut_is_in_training() -> None:
         assert pairs_of(split, split.withheld[index]) == known - train
         assert held(split, split.test[name]) == new_pairs(rows, early, name)
         assert held(split, split.valid[name]) == new_pairs(early, first, name)
+        index = split.train.behaviors.index(name)
+        drawn = draw_candidates(
+            split.train, split.valid[name], index, 3, candidate_generator(0, "valid", name)
+        )
+        assert (split.candidates["valid", name, 0].all == drawn.all).all()
+        assert (split.candidates["valid", name, 0].group == drawn.group).all()
+    assert (50, rows[0][1]) in behaviors_of(early, "buy") - behaviors_of(first, "buy")
     assert report.split.startswith("test: what is new after 1970-01-01T")
 
 

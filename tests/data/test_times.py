@@ -76,6 +76,11 @@ def test_negative_times_stay_negative_for_the_reader_to_refuse() -> None:
     assert whole(pl.Series([-5, SECONDS])) == [-5000, SECONDS * 1000]
 
 
+@pytest.mark.parametrize("low", [100_000_000_000, 99_999_999_999_999])
+def test_the_bounds_of_milliseconds(low: int) -> None:
+    assert whole(pl.Series([low])) == [low]
+
+
 def test_the_largest_time_tells_the_unit_of_all() -> None:
     assert whole(pl.Series([5, MILLISECONDS])) == [5, MILLISECONDS]
 
