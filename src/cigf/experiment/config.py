@@ -10,6 +10,8 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from cigf.config import Config, merge_settings, read_toml
 from cigf.errors import ConfigError, did_you_mean
+from cigf.evaluation.metrics import DEFAULT_METRICS, metric_names
+from cigf.evaluation.protocols import split_name
 from cigf.models.registry import parse_model_config
 from cigf.sampling.config import SamplingConfig
 from cigf.training.config import TrainingConfig
@@ -57,6 +59,16 @@ class ExperimentConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     data: DataConfig = field(default_factory=DataConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        metric, protocol, _ = split_name(self.training.metric)
+        measured = metric_names(DEFAULT_METRICS, self.evaluation.ks)
+        if protocol not in self.evaluation.protocols or metric not in measured:
+            raise ConfigError(
+                f"training.metric: {self.training.metric!r} is not measured; "
+                f"evaluation.protocols has {', '.join(self.evaluation.protocols)}, "
+                f"and the metrics are {', '.join(measured)}"
+            )
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "ExperimentConfig":

@@ -10,9 +10,9 @@ import torch
 from cigf.data.dataset import Dataset
 from cigf.data.dataset_store import load_split
 from cigf.data.splitting import Part, Split
-from cigf.errors import ConfigError, DataError
+from cigf.errors import DataError
 from cigf.evaluation.evaluator import DEFAULT_KS, EvaluationTask, evaluation_task
-from cigf.evaluation.protocols import lookup, split_name
+from cigf.evaluation.protocols import lookup
 from cigf.experiment.config import ExperimentConfig
 from cigf.experiment.folder import RunFolder, write_json
 from cigf.graph.bipartite import BehaviorGraph
@@ -32,11 +32,7 @@ REFERENCES: dict[str, Callable[[Dataset, int], Scorer]] = {
 
 
 def validator(split: Split, config: ExperimentConfig, graph: BehaviorGraph) -> Validate | None:
-    """Return the function that measures a model on the validation pairs; None without any.
-
-    Raises:
-        ConfigError: The selecting metric is not one that is measured.
-    """
+    """Return the function that measures a model on the validation pairs; None without any."""
     behaviors = split.train.behaviors
     held_out = split.valid.get(behaviors.target_name)
     if held_out is None or not len(held_out):
@@ -49,7 +45,6 @@ def validator(split: Split, config: ExperimentConfig, graph: BehaviorGraph) -> V
         ks=wanted.ks,
         candidate_seed=wanted.candidate_seed,
     )
-    _check_metric(config.training.metric, task)
 
     def validate(model: Recommender) -> dict[str, float]:
         was_training = model.training
@@ -189,16 +184,6 @@ def _references(task: EvaluationTask, history: Dataset, behavior: str | None) ->
         name: task.run(partial(rank_counts, build(history, number))).to_json()["metrics"]
         for name, build in REFERENCES.items()
     }
-
-
-def _check_metric(name: str, task: EvaluationTask) -> None:
-    """Refuse a selecting metric that validation would not find, before training begins."""
-    metric, protocol, _ = split_name(name)
-    if protocol not in task.protocols or metric not in task.metrics:
-        raise ConfigError(
-            f"training.metric: {name!r} is not measured; evaluation.protocols has "
-            f"{', '.join(task.protocols)}, and the metrics are {', '.join(task.metrics)}"
-        )
 
 
 def _flat(means: dict[str, dict[str, dict[str, float]]], selecting: str) -> dict[str, float]:

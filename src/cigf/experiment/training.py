@@ -139,6 +139,7 @@ def train_run(
         config = config or load_experiment(folder.config)
     else:
         config = config or ExperimentConfig()
+        choose_device(device)  # whatever can be refused is refused before an old run is removed
         folder.begin(force=force)
         folder.config.write_text(config.to_toml(), encoding="utf-8")
     info = {

@@ -1,0 +1,81 @@
+"""Experiment files and settings."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cigf.errors import ConfigError
+from cigf.experiment.config import ExperimentConfig, load_experiment
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def test_defaults_survive_a_round_trip_through_toml():
+    config = ExperimentConfig()
+    assert ExperimentConfig.parse(tomllib.loads(config.to_toml())) == config
+
+
+@pytest.mark.parametrize("file", sorted(EXPERIMENTS.glob("*.toml")), ids=lambda f: f.stem)
+def test_every_experiment_file_can_be_read(file):
+    config = load_experiment(file)
+    assert ExperimentConfig.parse(config.to_dict()) == config
+
+
+def test_the_reference_experiment_is_the_published_setting():
+    config = load_experiment(EXPERIMENTS / "cigf-reference.toml")
+    assert config.data.train_on == "all"
+    assert config.model.embedding_size == 16
+    assert config.model.score_scale == 300
+    training, sampling = config.training, config.sampling
+    assert (training.epochs, training.learning_rate, training.l2) == (100, 1e-3, 0.01)
+    assert (training.schedule, training.decay_rate, training.decay_steps) == ("staircase", 0.96, 39)
+    assert (training.evaluate_every, training.restore) == (0, "last")
+    assert (sampling.users_per_epoch, sampling.batch_size) == (10_000, 256)
+    assert sampling.positives_per_user == 40
+
+
+def test_settings_are_laid_over_a_file(tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text("seed = 3\n[model]\nn_layers = 4\n[training]\nepochs = 7\n")
+    settings = ["training.epochs=9", "model.head=mmoe", "evaluation.ks=[2, 3]", "seed=5"]
+    config = load_experiment(file, settings)
+    assert (config.seed, config.training.epochs, config.model.n_layers) == (5, 9, 4)
+    assert config.model.head == "mmoe"
+    assert config.evaluation.ks == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["traning.epochs=1"], r"traning is not a section; did you mean training\?"),
+        (["training.epoch=1"], r"training\.epoch is not an option; did you mean epochs\?"),
+        (["training.epochs=many"], r"training\.epochs: .*given was 'many'"),
+        (["training.epochs"], r"--set training\.epochs: must have the form section\.key=value"),
+        (["seed.x=1"], r"seed: must be a whole number"),
+        (["seed=-1"], r"seed: must be a whole number of at least 0; given was -1"),
+        (["seed=true"], r"seed: must be a whole number"),
+        (["training=4"], r"training is a section, not an option: write \[training\]"),
+        (["seed=1", "seed.x=2"], r"--set seed\.x=2: seed is an option, not a section"),
+        (["model.name=cgif"], r"model 'cgif' is unknown; did you mean cigf\?"),
+        (["training.metric=hr@7/full"], r"training\.metric: 'hr@7/full' is not measured"),
+        (["model.chain=papr"], r"model\.chain: .*'reference', 'paper' or 'independent'"),
+    ],
+)
+def test_wrong_settings_say_what_is_wrong(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(None, settings)
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load_experiment(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("epochs = = 3")
+    with pytest.raises(ConfigError, match=r"bad\.toml: not a TOML file: .*line 1"):
+        load_experiment(tmp_path / "bad.toml")
+
+
+def test_the_model_option_wins():
+    assert load_experiment(None, [], model="cigf").model_name == "cigf"
+    with pytest.raises(ConfigError, match="model 'lightgcm' is unknown"):
+        load_experiment(None, [], model="lightgcm")
