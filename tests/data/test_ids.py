@@ -48,5 +48,5 @@ def test_behaviors_know_their_target_and_suggest() -> None:
     names = Behaviors(("view", "cart", "buy"))
     assert (names.target, names.target_name, names.index("cart")) == (2, "buy", 1)
     assert list(names) == ["view", "cart", "buy"]
-    with pytest.raises(DataError, match=r"behavior 'bui' is not in this .*; did you mean buy\?"):
-        names.index("bui")
+    with pytest.raises(DataError, match=r"behavior 'buyy' is not in this .*; did you mean buy\?"):
+        names.index("buyy")

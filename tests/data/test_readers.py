@@ -380,11 +380,11 @@ def test_the_wrong_number_of_column_names(tmp_path: Path) -> None:
 
 
 def test_unknown_behaviors_are_counted_and_a_mapping_is_suggested() -> None:
-    source = frame().with_columns(behavior=pl.Series(["veiw", "share", "veiw"]))
+    source = frame().with_columns(behavior=pl.Series(["vieww", "share", "vieww"]))
     message = (
-        r"data frame: unknown behavior 'veiw' \(2 rows\), 'share' \(1 row\); did you mean view\? "
-        r"\(behaviors: view, cart, buy\); map it with --map veiw=view, leave it out with "
-        r"--map veiw=, or name it in --behaviors"
+        r"data frame: unknown behavior 'vieww' \(2 rows\), 'share' \(1 row\); did you mean view\? "
+        r"\(behaviors: view, cart, buy\); map it with --map vieww=view, leave it out with "
+        r"--map vieww=, or name it in --behaviors"
     )
     with pytest.raises(DataError, match=message):
         read_events(source, OPTIONS)
@@ -410,8 +410,8 @@ def test_many_unknown_behaviors_are_not_all_listed() -> None:
     ("options", "message"),
     [
         (
-            {"mapping": {"pv": "veiw"}},
-            r"--map pv=veiw: 'veiw' is not among .*; did you mean view\?",
+            {"mapping": {"pv": "vieww"}},
+            r"--map pv=vieww: 'vieww' is not among .*; did you mean view\?",
         ),
         ({"default_behavior": "by"}, r"default behavior by: 'by' is not among the behaviors"),
         ({"target": "sale"}, r"target 'sale' is not among the behaviors \(behaviors: view, cart"),
@@ -469,13 +469,13 @@ def test_times_beyond_the_calendar() -> None:
 
 
 def test_sources_with_and_without_times_do_not_mix() -> None:
-    with pytest.raises(DataError, match="data frame has no times, data frame has; give all sourc"):
+    with pytest.raises(DataError, match="data frame has no times, data frame has; give all"):
         read_events([frame(), frame().drop("timestamp")], OPTIONS)
 
 
 @pytest.mark.parametrize("source", ["nowhere.csv", "nowhere/*.csv", "n" * 5000])
 def test_missing_files(tmp_path: Path, source: str) -> None:
-    with pytest.raises(DataError, match="no such file; give a file, a folder, a glob or a databas"):
+    with pytest.raises(DataError, match="no such file; give a file, a folder, a glob or a"):
         read_events(str(tmp_path / source), OPTIONS)
 
 
