@@ -14,7 +14,7 @@ from cigf.data.dataset import Matrix, pair_rows
 from cigf.data.dataset_store import load_split
 from cigf.data.holdouts import hold_out_validation
 from cigf.data.options import PrepareOptions
-from cigf.data.prepare import PrepareReport, buyyld_split, prepare
+from cigf.data.prepare import PrepareReport, build_split, prepare
 from cigf.data.readers import read_events, read_test_pairs
 from cigf.data.splitting import HeldOut, Split
 from cigf.errors import DataError, OutputError
@@ -36,7 +36,7 @@ def split_of(
 ) -> tuple[Split, PrepareReport]:
     chosen = PrepareOptions(**({"n_candidates": 3, "time_col": None if times else ""} | options))
     held_out = None if test is None else read_test_pairs(test, chosen)
-    return buyyld_split(read_events(frame(rows), chosen), chosen, held_out)
+    return build_split(read_events(frame(rows), chosen), chosen, held_out)
 
 
 def named(split: Split, users: Any, items: Any) -> Pairs:
@@ -403,15 +403,15 @@ def test_the_core_is_cut_before_the_ids_are_numbered() -> None:
 # --- whole folders -------------------------------------------------------------------------------
 
 
-def test_prepare_writes_what_it_buyylt(tmp_path: Path) -> None:
+def test_prepare_writes_what_it_built(tmp_path: Path) -> None:
     rows = log()
     options = PrepareOptions(n_candidates=5)
     report = prepare(frame(rows), tmp_path / "ds", options)
     loaded = load_split(tmp_path / "ds")
-    buyylt, _ = split_of(rows, n_candidates=5)
-    assert loaded.train.fingerprint == buyylt.train.fingerprint == report.fingerprint
-    assert held(loaded, loaded.test["buy"]) == held(buyylt, buyylt.test["buy"])
-    for key, drawn in buyylt.candidates.items():
+    built, _ = split_of(rows, n_candidates=5)
+    assert loaded.train.fingerprint == built.train.fingerprint == report.fingerprint
+    assert held(loaded, loaded.test["buy"]) == held(built, built.test["buy"])
+    for key, drawn in built.candidates.items():
         assert (loaded.candidates[key].all == drawn.all).all()
         assert (loaded.candidates[key].group == drawn.group).all()
     assert report.to_json()["n_pairs"]["view"] == len(behaviors_of(rows, "view"))
