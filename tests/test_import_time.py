@@ -8,7 +8,7 @@ import pytest
 
 import cigf
 
-HEAVY = ("torch", "polars", "numpy", "scipy", "pydantic")
+HEAVY = ("torch", "polars", "numpy", "scipy")
 
 
 def loaded_by(code):

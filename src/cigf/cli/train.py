@@ -40,8 +40,10 @@ def train(
     from cigf.experiment.folder import RunFolder
     from cigf.experiment.training import train_run
 
-    if resume and not (config or settings or model):
-        config = RunFolder(out).config  # the run's own
+    if resume:
+        RunFolder(out).read_info()
+        if not (config or settings or model):
+            config = RunFolder(out).config  # the run's own
     experiment = load_experiment(config, settings or [], model)
     try:
         with TrainingProgress(experiment.training.metric) as progress:
