@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-SCORES_PER_BLOCK = {"cpu": 3 << 18, "cuda": 1 << 26}
+SCORES_PER_BLOCK = {"cpu": 3 << 17, "cuda": 1 << 26}
 """About how many scores a block holds: on a CPU it should stay in the cache."""
 
 
