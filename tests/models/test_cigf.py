@@ -113,7 +113,11 @@ def test_training_scores_are_the_ranking_scores(options):
     encoded = encode(model, matrices)
     users, items = torch.tensor([0, 3, 6, 2]), torch.tensor([10, 0, 4, 4])
     for task in range(3):
-        found = model.head.score(encoded.users[users], encoded.items[items], task)
+        parts = (
+            model.head.user_part(encoded.users)[users],
+            model.head.item_part(encoded.items)[items],
+        )
+        found = model.head.score(*parts, task)
         expected = model.scorer(encoded, task).pairs(users, items)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
 
@@ -207,7 +211,7 @@ def test_gate_weights_sum_to_one_over_visible_experts():
     weights = model.head.gate_weights(encoded.users[:5], encoded.items[:5], 1)
     assert weights.shape == (5, 5)
     torch.testing.assert_close(weights.sum(1), torch.ones(5))
-    assert list(model.head.visible(1)) == [2, 3, 6, 7, 8]
+    assert model.head.visible[1] == [2, 3, 6, 7, 8]
 
 
 def test_regularized_parameters_are_those_of_equation_17():

@@ -25,6 +25,7 @@ class BehaviorGraph:
     def __init__(self, to_users: Sequence[Edges], to_items: Sequence[Edges]) -> None:
         self.to_users = tuple(to_users)
         self.to_items = tuple(to_items)
+        self._degree_powers: dict[float, Nodes] = {}
 
     @classmethod
     def build(
@@ -55,12 +56,28 @@ class BehaviorGraph:
         """Where the edges lie."""
         return self.to_users[0].indices.device
 
+    def degree_powers(self, power: float) -> Nodes:
+        """Return each node's degree under each behavior to a power, (U, B) and (I, B); 0 stays 0.
+
+        Computed once: the edges of a graph never change.
+        """
+        if power not in self._degree_powers:
+            self._degree_powers[power] = Nodes(
+                _powers(self.to_users, power), _powers(self.to_items, power)
+            )
+        return self._degree_powers[power]
+
     def gather_sum(self, behavior: int, x: Nodes) -> Nodes:
         """Sum every node's neighbors under one behavior: A x, with x of shapes (U, F), (I, F)."""
         to_users, to_items = self.to_users[behavior], self.to_items[behavior]
         return Nodes(
             gather_sum(to_users, to_items, x.items), gather_sum(to_items, to_users, x.users)
         )
+
+
+def _powers(edges: Sequence[Edges], power: float) -> Tensor:
+    degrees = torch.stack([each.degrees for each in edges], dim=1).float()
+    return torch.where(degrees > 0, degrees**power, 0.0)
 
 
 def _edges(matrix: csr_array, device: torch.device | str) -> Edges:

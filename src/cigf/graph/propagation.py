@@ -62,20 +62,19 @@ class Propagation:
         users: Int[Tensor, "_u"] | None = None,
     ) -> None:
         receive, send = _POWERS[normalization]
+        received = graph.degree_powers(receive)
+        sent = graph.degree_powers(send) if send else None
         selected: Sequence[Edges] = graph.to_users
         backward: Sequence[Edges | None] = graph.to_items
+        scale = received.users
         if users is not None:
             selected = [edges.select(users) for edges in graph.to_users]
             backward = [None] * graph.n_behaviors
+            scale = scale[users]
         self.users = users
-        self.to_users = Side(
-            selected, backward, _scale(selected, receive), _scale_or_none(graph.to_items, send)
-        )
+        self.to_users = Side(selected, backward, scale, sent.items if sent else None)
         self.to_items = Side(
-            graph.to_items,
-            graph.to_users,
-            _scale(graph.to_items, receive),
-            _scale_or_none(graph.to_users, send),
+            graph.to_items, graph.to_users, received.items, sent.users if sent else None
         )
 
     def mix(self, x: Nodes, weights: Nodes) -> Nodes:
@@ -106,15 +105,6 @@ class Propagation:
             Receivers' chains, each side (rows, C, B, D).
         """
         return Nodes(_own(self.to_users, x.items), _own(self.to_items, x.users))
-
-
-def _scale(edges: Sequence[Edges], power: float) -> Float[Tensor, "rows B"]:
-    degrees = torch.stack([each.degrees for each in edges], dim=1).float()
-    return torch.where(degrees > 0, degrees**power, 0.0)
-
-
-def _scale_or_none(edges: Sequence[Edges], power: float) -> Tensor | None:
-    return _scale(edges, power) if power else None
 
 
 def _mix(

@@ -86,15 +86,14 @@ class MultiTaskRecommender(Recommender):
         pairs = batch.pairs
         rows = torch.cat([each.rows for each in pairs for _ in range(2)])
         chosen = torch.cat([part for each in pairs for part in (each.positives, each.negatives)])
-        x = representations.users.index_select(0, rows)
-        y = representations.items.index_select(0, chosen)
-        sizes = [len(each.rows) for each in pairs]
-        losses, start = [], 0
-        for behavior, size in enumerate(sizes):
-            place = slice(start, start + 2 * size)
-            scores = self.head.score(x[place], y[place], behavior)
-            losses.append(bpr(scores[:size], scores[size:]))
-            start += 2 * size
+        sizes = [2 * len(each.rows) for each in pairs]
+        users = self.head.user_part(representations.users).index_select(0, rows)
+        items = self.head.item_part(representations.items).index_select(0, chosen)
+        tasks = zip(torch.split(users, sizes), torch.split(items, sizes), strict=True)
+        losses = []
+        for behavior, (x, y) in enumerate(tasks):
+            positive, negative = self.head.score(x, y, behavior).view(2, -1)
+            losses.append(bpr(positive, negative))
         return torch.stack(losses)
 
     def scorer(self, representations: Representations, behavior: int) -> Scorer:

@@ -18,7 +18,7 @@ from cigf.graph.propagation import Normalization, Propagation
 from cigf.models.base import MultiTaskRecommender, Representations, Sizes
 from cigf.nn.aggregators import AggregatorName, build_aggregator
 from cigf.nn.attention import AttentionVariant, build_attention
-from cigf.nn.experts import MMOEHead, PLEHead
+from cigf.nn.experts import GatedExpertsHead, mmoe_experts, ple_experts
 from cigf.nn.heads import BilinearHead, Head, HeadInput, MESIHead, SharedBottomHead
 from cigf.nn.init import xavier_uniform
 from cigf.nn.interaction import CHAINS, CIGCN, ChainName
@@ -111,19 +111,16 @@ class CIGF(MultiTaskRecommender):
 def build_head(config: CIGFConfig, n_behaviors: int, generator: torch.Generator) -> Head:
     """Build the multi-task head that the configuration names."""
     size, scale, fed = config.embedding_size, config.score_scale, config.head_input
+
+    def gated(visible: list[list[int]]) -> Head:
+        return GatedExpertsHead(visible, size, scale, fed, generator)
+
+    specific, shared = config.n_specific_experts, config.n_shared_experts
     builders: dict[HeadName, Callable[[], Head]] = {
         "mesi": lambda: MESIHead(n_behaviors, size, scale, generator),
         "bilinear": lambda: BilinearHead(n_behaviors, size, scale, fed, generator),
         "shared-bottom": lambda: SharedBottomHead(n_behaviors, size, scale, fed, generator),
-        "mmoe": lambda: MMOEHead(n_behaviors, config.n_experts, size, scale, fed, generator),
-        "ple": lambda: PLEHead(
-            n_behaviors,
-            config.n_specific_experts,
-            config.n_shared_experts,
-            size,
-            scale,
-            fed,
-            generator,
-        ),
+        "mmoe": lambda: gated(mmoe_experts(n_behaviors, config.n_experts)),
+        "ple": lambda: gated(ple_experts(n_behaviors, specific, shared)),
     }
     return builders[config.head]()

@@ -2,10 +2,9 @@
 
 Their first layers act on [x || y] and hence split into a user's and an item's part; what follows
 is per pair, so a catalog is scored in bounded chunks of items.
-Axes: n pairs, b users of a block, I items, B behaviors, D embedding size, E experts.
+Axes: n pairs, b users of a block, I items, B behaviors, D embedding size, E experts of the head.
 """
 
-from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -24,9 +23,10 @@ _PAIRS_PER_CHUNK = 1 << 17
 class GatedExpertsHead(Head):
     """o_k = t_k . sum_j softmax_j(in V_k + v_k) LeakyReLU(in W_j + b_j) + c_k, in = [x || y].
 
+    Which experts a task's gate chooses from is what MMOE and PLE differ in.
+
     Args:
-        n_behaviors: B, the number of tasks.
-        n_experts: All experts of the head.
+        visible: For each task, the experts that its gate chooses from.
         embedding_size: D; an expert's output has width 2 D.
         scale: Factor of the score.
         head_input: What x and y are.
@@ -35,36 +35,45 @@ class GatedExpertsHead(Head):
 
     def __init__(
         self,
-        n_behaviors: int,
-        n_experts: int,
+        visible: Sequence[Sequence[int]],
         embedding_size: int,
         scale: float,
         head_input: HeadInput,
         generator: torch.Generator,
     ) -> None:
         super().__init__(scale)
+        self.visible = [list(experts) for experts in visible]
         self.fuse = FUSIONS[head_input]
-        width = 2 * embedding_size
+        width, n_experts = 2 * embedding_size, 1 + max(map(max, self.visible))
         self.experts = nn.Parameter(xavier_uniform((n_experts, width, width), generator))
         self.expert_bias = nn.Parameter(torch.zeros(n_experts, width))
-        gates = [
-            nn.Parameter(xavier_uniform((width, len(self.visible(task))), generator))
-            for task in range(n_behaviors)
-        ]
-        self.gates = nn.ParameterList(gates)
-        self.gate_bias = nn.ParameterList(torch.zeros(gate.shape[1]) for gate in gates)
-        self.towers = nn.Parameter(xavier_uniform((n_behaviors, width), generator))
-        self.bias = nn.Parameter(torch.zeros(n_behaviors))
+        self.gates = nn.ParameterList(
+            xavier_uniform((width, len(experts)), generator) for experts in self.visible
+        )
+        self.gate_bias = nn.ParameterList(torch.zeros(len(experts)) for experts in self.visible)
+        self.towers = nn.Parameter(xavier_uniform((len(self.visible), width), generator))
+        self.bias = nn.Parameter(torch.zeros(len(self.visible)))
 
-    @abstractmethod
-    def visible(self, task: int) -> Sequence[int]:
-        """Return the experts that the gate of a task chooses from."""
+    def user_part(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+        """The user's share of all tasks' first layers: each task's experts, then its gate."""
+        size, fed = x.shape[2], self.fuse(x)
+        shares = [fed[:, task] @ self._first(task)[:size] for task in range(len(self.visible))]
+        return torch.cat(shares, dim=1)
+
+    def item_part(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+        """The item's share, biases included."""
+        size, fed = y.shape[2], self.fuse(y)
+        shares = [
+            torch.addmm(self._first_bias(task), fed[:, task], self._first(task)[size:])
+            for task in range(len(self.visible))
+        ]
+        return torch.cat(shares, dim=1)
 
     def score(
-        self, x: Float[Tensor, "n B D"], y: Float[Tensor, "n B D"], behavior: int
+        self, users: Float[Tensor, "n P"], items: Float[Tensor, "n P"], behavior: int
     ) -> Float[Tensor, "n"]:
-        """Score pairs."""
-        return self._combine(self.user_part(x, behavior) + self.item_part(y, behavior), behavior)
+        """Score pairs of parts."""
+        return self.combine(self.of_task(users, behavior) + self.of_task(items, behavior), behavior)
 
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
@@ -72,94 +81,52 @@ class GatedExpertsHead(Head):
         """Return a scorer that works in chunks."""
         return ExpertsScorer(self, users, items, behavior)
 
-    def user_part(self, x: Tensor, behavior: int) -> Float[Tensor, "n P"]:
-        """The user's share of all first-layer outputs of one task: experts, then gate."""
-        size = x.shape[2]
-        return self.fuse(x, behavior) @ self._first(behavior)[:size]
-
-    def item_part(self, y: Tensor, behavior: int) -> Float[Tensor, "n P"]:
-        """The item's share, biases included."""
-        size = y.shape[2]
-        experts = self.expert_bias[list(self.visible(behavior))].flatten()
-        bias = torch.cat([experts, self.gate_bias[behavior]])
-        return self.fuse(y, behavior) @ self._first(behavior)[size:] + bias
-
     def gate_weights(
         self, x: Float[Tensor, "n B D"], y: Float[Tensor, "n B D"], behavior: int
     ) -> Float[Tensor, "n E"]:
         """Return how much a task's gate gives to each expert that it sees."""
-        visible = len(self.visible(behavior))
-        parts = self.user_part(x, behavior) + self.item_part(y, behavior)
-        return parts[:, -visible:].softmax(-1)
+        parts = self.user_part(x) + self.item_part(y)
+        visible = len(self.visible[behavior])
+        return self.of_task(parts, behavior)[:, -visible:].softmax(-1)
 
-    def _first(self, behavior: int) -> Tensor:
-        experts = self.experts[list(self.visible(behavior))].permute(1, 0, 2).flatten(1)
-        return torch.cat([experts, self.gates[behavior]], dim=1)
+    def of_task(self, part: Float[Tensor, "n P"], behavior: int) -> Float[Tensor, "n _"]:
+        """Return the columns of a part that belong to one task."""
+        width = self.experts.shape[1] + 1
+        sizes = [len(experts) * width for experts in self.visible]
+        return torch.split(part, sizes, dim=1)[behavior]
 
-    def _combine(self, parts: Tensor, behavior: int) -> Tensor:
-        visible = len(self.visible(behavior))
+    def combine(self, parts: Float[Tensor, "*pairs _"], behavior: int) -> Float[Tensor, "*pairs"]:
+        """Gate the experts' outputs and apply the task's tower."""
+        visible, tower = len(self.visible[behavior]), self.towers[behavior]
         hidden = nn.functional.leaky_relu(parts[..., :-visible], SLOPE)
         gate = parts[..., -visible:].softmax(-1)
-        tower = self.towers[behavior]
-        outputs = hidden.view(*hidden.shape[:-1], visible, len(tower)) @ tower
+        outputs = hidden.reshape(*hidden.shape[:-1], visible, len(tower)) @ tower
         scores: Tensor = self.scale * ((gate * outputs).sum(-1) + self.bias[behavior])
         return scores
 
-    def grid(
-        self, users: Float[Tensor, "b P"], items: Float[Tensor, "I P"], behavior: int
-    ) -> Float[Tensor, "b I"]:
-        """Score users' parts with items' parts, all with all, in chunks of items."""
-        step = max(1, _PAIRS_PER_CHUNK // max(1, len(users)))
-        chunks = [
-            self._combine(users[:, None] + chunk[None], behavior)
-            for chunk in torch.split(items, step)
-        ]
-        return torch.cat(chunks, dim=1)
+    def _first(self, task: int) -> Float[Tensor, "_in _out"]:
+        experts = self.experts[self.visible[task]].permute(1, 0, 2).flatten(1)
+        return torch.cat([experts, self.gates[task]], dim=1)
+
+    def _first_bias(self, task: int) -> Float[Tensor, "_out"]:
+        return torch.cat([self.expert_bias[self.visible[task]].flatten(), self.gate_bias[task]])
 
 
-class MMOEHead(GatedExpertsHead):
-    """Multi-gate mixture of experts: all tasks choose among all experts (Ma et al., KDD 2018)."""
-
-    def visible(self, task: int) -> Sequence[int]:
-        """All experts."""
-        return range(len(self.experts))
+def mmoe_experts(n_behaviors: int, n_experts: int) -> list[list[int]]:
+    """Every task chooses among all experts: MMOE (Ma et al., KDD 2018)."""
+    return [list(range(n_experts)) for _ in range(n_behaviors)]
 
 
-class PLEHead(GatedExpertsHead):
-    """One level of progressive layered extraction (Tang et al., RecSys 2020).
+def ple_experts(n_behaviors: int, n_specific: int, n_shared: int) -> list[list[int]]:
+    """A task chooses among its own experts and the shared ones: one level of PLE.
 
-    A task's gate chooses among its own experts and the shared ones. "PLC" in the CIGF paper.
-
-    Args:
-        n_behaviors: B.
-        n_specific: Experts of each task.
-        n_shared: Experts of all tasks.
-        embedding_size: D.
-        scale: Factor of the score.
-        head_input: What x and y are.
-        generator: Source of the initial weights.
+    Tang et al., RecSys 2020; "PLC" in the CIGF paper. The tasks' own experts come first.
     """
-
-    def __init__(
-        self,
-        n_behaviors: int,
-        n_specific: int,
-        n_shared: int,
-        embedding_size: int,
-        scale: float,
-        head_input: HeadInput,
-        generator: torch.Generator,
-    ) -> None:
-        self._sizes = (n_behaviors, n_specific, n_shared)
-        n_experts = n_behaviors * n_specific + n_shared
-        super().__init__(n_behaviors, n_experts, embedding_size, scale, head_input, generator)
-
-    def visible(self, task: int) -> Sequence[int]:
-        """The task's own experts, then the shared ones."""
-        n_behaviors, n_specific, n_shared = self._sizes
-        own = range(task * n_specific, (task + 1) * n_specific)
-        shared = range(n_behaviors * n_specific, n_behaviors * n_specific + n_shared)
-        return [*own, *shared]
+    own = n_behaviors * n_specific
+    shared = list(range(own, own + n_shared))
+    return [
+        [*range(task * n_specific, (task + 1) * n_specific), *shared] for task in range(n_behaviors)
+    ]
 
 
 class ExpertsScorer(Scorer):
@@ -175,8 +142,8 @@ class ExpertsScorer(Scorer):
         self._head = head
         self._behavior = behavior
         with torch.no_grad():
-            self._users = head.user_part(users, behavior)
-            self._items = head.item_part(items, behavior)
+            self._users = head.of_task(head.user_part(users), behavior)
+            self._items = head.of_task(head.item_part(items), behavior)
 
     @property
     def n_users(self) -> int:
@@ -188,12 +155,23 @@ class ExpertsScorer(Scorer):
         """I."""
         return len(self._items)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the scores are computed."""
+        return self._users.device
+
     @torch.no_grad()
     def block(self, users: Int[Tensor, "b"]) -> Float[Tensor, "b I"]:
-        """Score some users with all items."""
-        return self._head.grid(self._users[users], self._items, self._behavior)
+        """Score some users with all items, in chunks of items."""
+        chosen = self._users[users][:, None]
+        step = max(1, _PAIRS_PER_CHUNK // max(1, len(users)))
+        chunks = [
+            self._head.combine(chosen + chunk[None], self._behavior)
+            for chunk in torch.split(self._items, step)
+        ]
+        return torch.cat(chunks, dim=1)
 
     @torch.no_grad()
     def pairs(self, users: Int[Tensor, "n"], items: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
         """Score some pairs."""
-        return self._head._combine(self._users[users] + self._items[items], self._behavior)
+        return self._head.combine(self._users[users] + self._items[items], self._behavior)

@@ -1,7 +1,10 @@
 """Heads with a closed form for the whole catalog: MESI, bilinear, shared bottom.
 
 A head turns the B representations of a user and of an item into one score per behavior (task).
-Axes: n pairs, U users, I items, B behaviors, D embedding size, E experts.
+Every head first computes a part per node and then combines two parts per pair: what depends on
+one node alone is never computed twice.
+
+Axes: n pairs, U users, I items, B behaviors, D embedding size, P width of a part.
 """
 
 from abc import ABC, abstractmethod
@@ -19,14 +22,14 @@ HeadInput = Literal["average", "sum", "separate"]
 """What a head with one input is fed: the B representations' mean (the paper), their sum (the
 published program), or for a task its own behavior's representation."""
 
-Fuse = Callable[[Tensor, int], Tensor]
+Fuse = Callable[[Tensor], Tensor]
 
 FUSIONS: dict[HeadInput, Fuse] = {
-    "average": lambda x, behavior: x.mean(1),
-    "sum": lambda x, behavior: x.sum(1),
-    "separate": lambda x, behavior: x[:, behavior],
+    "average": lambda x: x.mean(1, keepdim=True).expand_as(x),
+    "sum": lambda x: x.sum(1, keepdim=True).expand_as(x),
+    "separate": lambda x: x,
 }
-"""(n, B, D) and a behavior -> (n, D)."""
+"""Representations (n, B, D) -> the input of every task, (n, B, D)."""
 
 
 class Head(nn.Module, ABC):
@@ -41,10 +44,18 @@ class Head(nn.Module, ABC):
         self.scale = scale
 
     @abstractmethod
+    def user_part(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+        """Compute what a user brings to all her pairs, for all tasks."""
+
+    @abstractmethod
+    def item_part(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+        """Compute what an item brings to all its pairs, for all tasks."""
+
+    @abstractmethod
     def score(
-        self, x: Float[Tensor, "n B D"], y: Float[Tensor, "n B D"], behavior: int
+        self, users: Float[Tensor, "n P"], items: Float[Tensor, "n P"], behavior: int
     ) -> Float[Tensor, "n"]:
-        """Score pairs of user representations x and item representations y for one task."""
+        """Combine the parts of pairs to their scores for one task."""
 
     @abstractmethod
     def scorer(
@@ -74,27 +85,39 @@ class MESIHead(Head):
         self, n_behaviors: int, embedding_size: int, scale: float, generator: torch.Generator
     ) -> None:
         super().__init__(scale)
+        self._sizes = (n_behaviors, embedding_size)
         self.gate = nn.Parameter(xavier_uniform((2 * embedding_size, n_behaviors), generator))
         self.gate_bias = nn.Parameter(torch.zeros(n_behaviors))
 
+    def user_part(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+        """The representations, then the user's gate logits of every task: P = B D + B B."""
+        return torch.cat([x.flatten(1), self._user_gates(x).flatten(1)], dim=1)
+
+    def item_part(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+        """The representations, then the item's gate logits of every task, biases included."""
+        return torch.cat([y.flatten(1), self._item_gates(y).flatten(1)], dim=1)
+
     def score(
-        self, x: Float[Tensor, "n B D"], y: Float[Tensor, "n B D"], behavior: int
+        self, users: Float[Tensor, "n P"], items: Float[Tensor, "n P"], behavior: int
     ) -> Float[Tensor, "n"]:
-        """O = scale * sum_j softmax_j(gate) <x_j, y_j>, pair by pair."""
-        experts = (x * y).sum(2)
-        user_gates, item_gates = self._gates(x, y, behavior)
-        return self.scale * ((user_gates + item_gates).softmax(1) * experts).sum(1)
+        """Score pairs: o = scale * sum_j softmax_j(gate) <x_j, y_j>."""
+        n_behaviors, size = self._sizes
+        widths = [n_behaviors * size, n_behaviors * n_behaviors]
+        x, user_gates = torch.split(users, widths, dim=1)
+        y, item_gates = torch.split(items, widths, dim=1)
+        experts = (x * y).view(-1, n_behaviors, size).sum(2)
+        gates = (user_gates + item_gates).view(-1, n_behaviors, n_behaviors)[:, behavior]
+        return self.scale * (gates.softmax(1) * experts).sum(1)
 
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
     ) -> Scorer:
         """The gate splits into a user's and an item's logits: a ratio of two inner products."""
-        user_gates, item_gates = self._gates(users, items, behavior)
         return ScoreFactors(
             users=users,
             items=items,
-            user_gates=user_gates,
-            item_gates=item_gates,
+            user_gates=self._user_gates(users)[:, behavior],
+            item_gates=self._item_gates(items)[:, behavior],
             scale=self.scale,
         )
 
@@ -102,11 +125,11 @@ class MESIHead(Head):
         """The gate's weight."""
         return [self.gate]
 
-    def _gates(self, x: Tensor, y: Tensor, behavior: int) -> tuple[Tensor, Tensor]:
-        size = x.shape[2]
-        users = x[:, behavior] @ self.gate[:size]
-        items = torch.addmm(self.gate_bias, y[:, behavior], self.gate[size:])
-        return users, items
+    def _user_gates(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n B B"]:
+        return x @ self.gate[: x.shape[2]]
+
+    def _item_gates(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n B B"]:
+        return y @ self.gate[y.shape[2] :] + self.gate_bias
 
 
 class BilinearHead(Head):
@@ -132,21 +155,33 @@ class BilinearHead(Head):
         self.fuse = FUSIONS[head_input]
         self.relation = nn.Parameter(xavier_uniform((n_behaviors, embedding_size), generator))
 
+    def user_part(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+        """Weight the input by r_k, for every task: P = B D."""
+        return (self.fuse(x) * self.relation).flatten(1)
+
+    def item_part(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+        """The input of every task."""
+        return self.fuse(y).flatten(1)
+
     def score(
-        self, x: Float[Tensor, "n B D"], y: Float[Tensor, "n B D"], behavior: int
+        self, users: Float[Tensor, "n P"], items: Float[Tensor, "n P"], behavior: int
     ) -> Float[Tensor, "n"]:
-        """Score pairs."""
-        product = self.fuse(x, behavior) * self.fuse(y, behavior)
-        return self.scale * (product @ self.relation[behavior])
+        """Inner product of the task's parts."""
+        x, y = (self._of_task(part, behavior) for part in (users, items))
+        return self.scale * (x * y).sum(1)
 
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
     ) -> Scorer:
-        """One inner product of x o r_k and y."""
-        weighted = self.fuse(users, behavior) * self.relation[behavior]
+        """One inner product."""
         return ScoreFactors(
-            users=weighted[:, None], items=self.fuse(items, behavior)[:, None], scale=self.scale
+            users=self._of_task(self.user_part(users), behavior)[:, None],
+            items=self._of_task(self.item_part(items), behavior)[:, None],
+            scale=self.scale,
         )
+
+    def _of_task(self, part: Float[Tensor, "n P"], behavior: int) -> Float[Tensor, "n D"]:
+        return part.view(len(part), *self.relation.shape)[:, behavior]
 
 
 class SharedBottomHead(Head):
@@ -176,27 +211,29 @@ class SharedBottomHead(Head):
         self.tower = nn.Parameter(xavier_uniform((n_behaviors, 2 * embedding_size), generator))
         self.bias = nn.Parameter(torch.zeros(n_behaviors))
 
+    def user_part(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+        """The user's term of every task: P = B."""
+        return (self.fuse(x) * self.tower[:, : x.shape[2]]).sum(2)
+
+    def item_part(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+        """The item's term of every task, biases included."""
+        return (self.fuse(y) * self.tower[:, y.shape[2] :]).sum(2) + self.bias
+
     def score(
-        self, x: Float[Tensor, "n B D"], y: Float[Tensor, "n B D"], behavior: int
+        self, users: Float[Tensor, "n P"], items: Float[Tensor, "n P"], behavior: int
     ) -> Float[Tensor, "n"]:
-        """Score pairs."""
-        users, items = self._terms(x, y, behavior)
-        return self.scale * (users + items)
+        """Sum of the terms."""
+        return self.scale * (users[:, behavior] + items[:, behavior])
 
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
     ) -> Scorer:
         """The user's term times 1 plus 1 times the item's term."""
-        user_terms, item_terms = self._terms(users, items, behavior)
+        user_terms = self.user_part(users)[:, behavior]
+        item_terms = self.item_part(items)[:, behavior]
         ones = torch.ones_like
         return ScoreFactors(
             users=torch.stack([user_terms, ones(user_terms)], 1)[:, None],
             items=torch.stack([ones(item_terms), item_terms], 1)[:, None],
             scale=self.scale,
         )
-
-    def _terms(self, x: Tensor, y: Tensor, behavior: int) -> tuple[Tensor, Tensor]:
-        tower = self.tower[behavior]
-        size = x.shape[2]
-        users = self.fuse(x, behavior) @ tower[:size]
-        return users, self.fuse(y, behavior) @ tower[size:] + self.bias[behavior]
