@@ -106,6 +106,16 @@ def test_a_user_with_nan_gates_does_not_spoil_the_others():
     np.testing.assert_allclose(scores[others], expected[others], rtol=1e-4, atol=1e-4)
 
 
+def test_an_item_with_nan_gates_does_not_spoil_the_others():
+    factors = random_factors(gates=100.0)
+    expected = one_by_one(factors)
+    factors.item_gates[2, 0] = torch.nan
+    scores = scores_of(factors)
+    assert np.isnan(scores[:, 2]).all()
+    others = np.arange(N_ITEMS) != 2
+    np.testing.assert_allclose(scores[:, others], expected[:, others], rtol=1e-4, atol=1e-4)
+
+
 def test_corrections_are_added_to_their_pairs_only():
     plain, corrected = random_factors(), random_factors(corrections=corrections())
     added = torch.zeros(N_USERS, N_ITEMS)

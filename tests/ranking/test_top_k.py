@@ -65,6 +65,13 @@ def test_lists_equal_a_full_sort(table_scorer, table, states, only, k, block_siz
         assert scores[row].tolist() == wanted
 
 
+@pytest.mark.parametrize("k", [97, 211, 401])
+def test_long_lists_of_few_different_scores(table_scorer, k):
+    table = np.random.default_rng(0).integers(0, 3, (2, 401)).astype(float)
+    items, _ = top_k(table_scorer(table), np.arange(2), k)
+    assert items.tolist() == [best_slowly(row, range(401), k) for row in table]
+
+
 def test_nothing_is_masked_unless_asked(table_scorer):
     items, scores = top_k(table_scorer([[3.0, 1.0, 2.0]]), np.array([0, 0]), 2)
     assert items.tolist() == [[0, 2], [0, 2]]
