@@ -13,6 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from cigf.cli.main import app
+from cigf.data.checks import Finding
 from cigf.inference.recommender import TrainedRecommender
 
 N_USERS = 61
@@ -211,6 +212,21 @@ def test_doctor_looks_at_a_dataset(dataset):
     report = json.loads(run("doctor", dataset, "--json").stdout)
     assert {"sizes", "touched"} <= {finding["code"] for finding in report["findings"]}
     assert set(report["reference"]) == {"popularity", "touched_first"}
+
+
+def test_doctor_fails_on_a_dataset_with_errors(dataset, monkeypatch):
+    leak = [Finding("error", "leak", "test buy: 3 pairs are in training", "take them out")]
+    monkeypatch.setattr("cigf.data.checks.check_split", lambda split, now: leak)
+    result = run("doctor", dataset, code=1)
+    assert "take them out" in result.stdout
+    assert (
+        json.loads(run("doctor", dataset, "--json", code=1).stdout)["findings"][0]["code"] == "leak"
+    )
+
+
+def test_doctor_leaves_the_references_out_where_nothing_is_held_out(tmp_path, events):
+    run("data", "prepare", events, "--split", "none", "--out", tmp_path / "d")
+    assert "reference" not in json.loads(run("doctor", tmp_path / "d", "--json").stdout)
 
 
 def test_train_says_what_it_wrote_and_what_comes_next(trained, tmp_path, dataset):

@@ -42,7 +42,7 @@ EPOCHS = [
     {"epoch": 2, "loss": 1.0, "seconds": 1.5, "metrics": {"ndcg@10/1+99": 0.4}},
     {"epoch": 3, "loss": 0.5, "seconds": 1.5, "metrics": {"ndcg@10/1+99": 0.5}},
 ]
-EXAMPLE = UserLists("u<1>", {"buy": ["tea-1"], "view": []}, ["tea-2", "tea & milk"])
+EXAMPLE = UserLists("u<1>", {"buy": ["tea-1"], "view": []}, {"discover": ["tea-2", "tea & milk"]})
 
 
 class Tables(HTMLParser):
@@ -76,7 +76,7 @@ def test_the_page_shows_the_data_and_every_figure_beside_the_references():
     assert ["all (1,000)", "model", "0.300 [0.250, 0.350]", "0.150"] in rows
     assert ["all (1,000)", "touched first", "0.250", "0.125"] in rows
     assert ["new (200)", "popularity", "0.100", "0.050"] in rows
-    assert ["recommended", "tea-2, tea & milk"] in rows
+    assert ["discover", "tea-2, tea & milk"] in rows
     assert ["view", "-"] in rows
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from cigf.cli.evaluate import print_evaluation
@@ -17,6 +18,7 @@ from cigf.experiment.config import load_experiment
 from cigf.experiment.evaluating import evaluate_run
 from cigf.experiment.training import train_run
 from cigf.inference.recommender import TrainedRecommender
+from cigf.ranking import Only
 from cigf.reports.summary import UserLists, write_summary
 from cigf.seeding import numpy_generator
 
@@ -65,25 +67,39 @@ def learn(folder: DemoFolder, settings: Sequence[str], seed: int) -> None:
 def judge(folder: DemoFolder) -> None:
     """Evaluate the run and explain the groups."""
     print_evaluation(evaluate_run(folder.run), 10)
-    say("touched: the user had viewed or carted the item before; new: a discovery.")
+    say(
+        "touched: the user had viewed or carted the item before; new: a discovery. The rule that\n"
+        "puts touched items first brings users back, and finds nothing new: compare both groups."
+    )
 
 
 def recommend(folder: DemoFolder) -> None:
     """Recommend to a few users, show their histories beside, and write the summary."""
     recommender = TrainedRecommender.load(folder.run)
-    examples = [_example(recommender, user) for user in recommender.users.head(N_EXAMPLES)]
+    examples = [_example(recommender, user) for user in _buyers(recommender)]
     for example in examples:
-        rows = [(name, ", ".join(items) or "-") for name, items in example.history.items()]
-        rows.append(("recommended", ", ".join(example.recommended)))
+        lists = [*example.history.items(), *example.recommended.items()]
+        rows = [(name, ", ".join(items) or "-") for name, items in lists]
         print_table((f"user {example.user}", ""), rows)
     write_summary(folder.run, folder.dataset, folder.summary, examples=examples)
 
 
+def _buyers(recommender: TrainedRecommender) -> pl.Series:
+    """The first users who bought enough to see their taste."""
+    counts = np.diff(recommender.artifact.history.target.indptr)
+    return recommender.users.filter(pl.Series(counts >= SHOWN)).head(N_EXAMPLES)
+
+
 def _example(recommender: TrainedRecommender, user: str) -> UserLists:
-    history = recommender.history(user)
+    did = recommender.history(user)
     deepest_first = recommender.artifact.history.behaviors.names[::-1]
-    items = {
-        name: history.filter(pl.col("behavior") == name)["item_id"].to_list()[:SHOWN]
+    history = {
+        name: did.filter(pl.col("behavior") == name)["item_id"].head(SHOWN).to_list()
         for name in deepest_first
     }
-    return UserLists(user, items, recommender.recommend([user], SHOWN)["item_id"].to_list())
+    lists: dict[str, Only] = {"-> bring back": "touched", "-> discover": "new"}
+    recommended = {
+        name: recommender.recommend([user], SHOWN, only=only)["item_id"].to_list()
+        for name, only in lists.items()
+    }
+    return UserLists(user, history, recommended)

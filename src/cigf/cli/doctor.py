@@ -43,12 +43,12 @@ def _device() -> str:
 
 
 def _examine(dataset: Path) -> dict[str, Any]:
-    from cigf.data.checks import check_split
+    from cigf.data import checks
     from cigf.data.dataset_store import load_split
     from cigf.experiment.evaluating import evaluate_references
 
     split = load_split(dataset)
-    findings = check_split(split, now=int(time.time() * 1000))
+    findings = checks.check_split(split, now=int(time.time() * 1000))
     result: dict[str, Any] = {"findings": [finding.to_json() for finding in findings]}
     if len(split.test.get(split.train.behaviors.target_name, ())):
         result["reference"] = evaluate_references(split)

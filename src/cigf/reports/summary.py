@@ -46,12 +46,12 @@ class UserLists:
     Args:
         user: Her id.
         history: What she did: behavior -> item ids, the deepest behavior first.
-        recommended: Item ids, best first.
+        recommended: Name of a list -> item ids, best first.
     """
 
     user: str
     history: Mapping[str, Sequence[str]]
-    recommended: Sequence[str]
+    recommended: Mapping[str, Sequence[str]]
 
 
 def write_summary(
@@ -144,7 +144,7 @@ def _metrics(evaluation: Mapping[str, Any]) -> str:
             if metrics.get(protocol, {}).get(group)
         ]
         header = ["pairs", "scorer", *_SHOWN]
-        tables.append(f"<h3>{escape(protocol)}</h3>{_table(header, rows, mark='model')}")
+        tables.append(f"<h3>{escape(protocol)}</h3>{_table(header, rows, mark=['model'])}")
     return (
         f"<h2>Quality on the {escape(evaluation['split'])} pairs</h2>{''.join(tables)}"
         '<p class="note">full ranks the whole catalog, 1+99 the item among 99 sampled ones: never '
@@ -194,30 +194,27 @@ def _curve(title: str, points: Sequence[Point]) -> str:
 def _examples(examples: Sequence[UserLists]) -> str:
     if not examples:
         return ""
-    parts = [
-        f"<h3>User {escape(each.user)}</h3>"
-        + _table(
-            ["", "items"],
-            [
-                *([name, ", ".join(items) or "-"] for name, items in each.history.items()),
-                ["recommended", ", ".join(each.recommended)],
-            ],
-            mark="recommended",
-            column=0,
-        )
-        for each in examples
-    ]
-    return f"<h2>Recommendations</h2>{''.join(parts)}"
+    return f"<h2>Recommendations</h2>{''.join(map(_example, examples))}"
+
+
+def _example(example: UserLists) -> str:
+    lists = [*example.history.items(), *example.recommended.items()]
+    rows = [[name, ", ".join(items) or "-"] for name, items in lists]
+    table = _table(["", "items"], rows, mark=tuple(example.recommended), column=0)
+    return f"<h3>User {escape(example.user)}</h3>{table}"
 
 
 def _table(
-    header: Sequence[str], rows: Sequence[Sequence[Any]], *, mark: str = "", column: int = 1
+    header: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    mark: Sequence[str] = (),
+    column: int = 1,
 ) -> str:
-    """Return a table; rows with `mark` in a column stand out, numbers stand to the right."""
+    """Return a table; rows with a word of `mark` in a column stand out."""
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
     body = "".join(
-        f"<tr{_MARKED if mark and row[column] == mark else ''}>"
-        f"{''.join(_cell(value) for value in row)}</tr>"
+        f"<tr{_MARKED if row[column] in mark else ''}>{''.join(map(_cell, row))}</tr>"
         for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
