@@ -418,6 +418,25 @@ def test_similar_finds_items_and_users(trained):
     assert "'x' is not known" in fails("similar", trained, "--item", "x")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("data", "generate", "--out", "afile/x.csv"),
+        ("train", "DATASET", "--out", "afile/run"),
+        ("demo", "--out", "afile/demo"),
+        ("evaluate", "afile"),
+        ("train", "DATASET", "--out", "run", "--config", "DATASET"),
+    ],
+)
+def test_a_path_of_another_kind_is_one_clear_line(tmp_path, monkeypatch, dataset, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").touch()
+    arguments = [str(dataset) if word == "DATASET" else word for word in arguments]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert re.search(r"Error: .*(directory|exists)", result.stderr.splitlines()[-1])
+
+
 def program(*arguments):
     return [sys.executable, "-m", "cigf", *map(str, arguments)]
 

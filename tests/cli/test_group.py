@@ -28,6 +28,8 @@ ENDS = {
     "misused": ArtifactError("no such [run]"),
     "stopped": InterruptedRunError("stopped after epoch 3; go on with --resume"),
     "interrupted": KeyboardInterrupt(),
+    "no folder": NotADirectoryError(20, "Not a directory", "afile/run"),
+    "disk": OSError(5, "Input/output error"),
     "bug": ZeroDivisionError("a bug"),
 }
 
@@ -54,6 +56,8 @@ def run(*arguments, of=app):
         ("diverged", 1, "Error: not finite\n"),
         ("misused", 2, "Error: no such [run]\n"),
         ("stopped", 130, "Error: stopped after epoch 3; go on with --resume\n"),
+        ("no folder", 2, "Error: afile/run: Not a directory\n"),
+        ("disk", 1, "Error: Input/output error\n"),
         ("interrupted", 130, "Interrupted; nothing half-written was left behind.\n"),
     ],
 )

@@ -13,6 +13,16 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 
+_WRONG_PATHS = (
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+"""What a path that was typed wrong leads to."""
+
+
 class Group(TyperGroup):
     """Command group that turns errors into messages; used by the root command alone."""
 
@@ -37,3 +47,7 @@ class Group(TyperGroup):
             # way out, which must not fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"Error: {where}{error.strerror or error}", err=True)
+            raise typer.Exit(2 if isinstance(error, _WRONG_PATHS) else 1) from None
