@@ -190,7 +190,7 @@ def test_options_come_from_a_file_and_are_laid_over_it(tmp_path):
         ({"epochs": 3}, "epochs is not an argument of MultiBehaviorRecommender"),
         ({"behaviours": 3}, "behaviours is not an argument .*; did you mean behaviors"),
         ({"training__epoch": 3}, r"training\.epoch is not an option; did you mean epochs"),
-        ({"trainin__epochs": 3}, "trainin is not a section; did you mean training"),
+        ({"trainingg__epochs": 3}, "trainingg is not a section; did you mean training"),
         ({"model": "cigff"}, "model 'cigff' is unknown; did you mean cigf"),
     ],
 )

@@ -258,7 +258,7 @@ def test_train_reads_an_experiment_file_and_lays_settings_over_it(tmp_path, data
     ("options", "message"),
     [
         (("--set", "training.epoch=3"), "training.epoch is not an option; did you mean epochs?"),
-        (("--set", "trainin.epochs=3"), "trainin is not a section; did you mean training?"),
+        (("--set", "trainingg.epochs=3"), "trainingg is not a section; did you mean training?"),
         (("--set", "training.epochs"), "must have the form section.key=value"),
         (("--set", "training.epochs=-1"), "training.epochs: Input should be greater than 0"),
         (("--model", "cigff"), "model 'cigff' is unknown; did you mean cigf?"),
@@ -421,16 +421,16 @@ def test_similar_finds_items_and_users(trained):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("data", "generate", "--out", "afile/x.csv"),
-        ("train", "DATASET", "--out", "afile/run"),
-        ("demo", "--out", "afile/demo"),
-        ("evaluate", "afile"),
+        ("data", "generate", "--out", "some_file/x.csv"),
+        ("train", "DATASET", "--out", "some_file/run"),
+        ("demo", "--out", "some_file/demo"),
+        ("evaluate", "some_file"),
         ("train", "DATASET", "--out", "run", "--config", "DATASET"),
     ],
 )
 def test_a_path_of_another_kind_is_one_clear_line(tmp_path, monkeypatch, dataset, arguments):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "afile").touch()
+    (tmp_path / "some_file").touch()
     arguments = [str(dataset) if word == "DATASET" else word for word in arguments]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
@@ -450,7 +450,7 @@ def wait_for(condition, process):
 
 
 def test_a_run_stopped_by_control_c_is_resumed_to_the_same_bytes(tmp_path, dataset):
-    settings = ("--set", "training.epochs=60", "--set", "training.patience=0")
+    settings = ("--set", "training.epochs=100", "--set", "training.patience=0")
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     process = subprocess.Popen(
         program("train", dataset, "--out", stopped, *settings), stderr=subprocess.PIPE, text=True

@@ -28,7 +28,7 @@ ENDS = {
     "misused": ArtifactError("no such [run]"),
     "stopped": InterruptedRunError("stopped after epoch 3; go on with --resume"),
     "interrupted": KeyboardInterrupt(),
-    "no folder": NotADirectoryError(20, "Not a directory", "afile/run"),
+    "no folder": NotADirectoryError(20, "Not a directory", "some_file/run"),
     "disk": OSError(5, "Input/output error"),
     "bug": ZeroDivisionError("a bug"),
 }
@@ -56,7 +56,7 @@ def run(*arguments, of=app):
         ("diverged", 1, "Error: not finite\n"),
         ("misused", 2, "Error: no such [run]\n"),
         ("stopped", 130, "Error: stopped after epoch 3; go on with --resume\n"),
-        ("no folder", 2, "Error: afile/run: Not a directory\n"),
+        ("no folder", 2, "Error: some_file/run: Not a directory\n"),
         ("disk", 1, "Error: Input/output error\n"),
         ("interrupted", 130, "Interrupted; nothing half-written was left behind.\n"),
     ],
@@ -76,7 +76,7 @@ def test_a_bug_shows_its_traceback():
 @pytest.mark.parametrize(
     ("arguments", "suggestion"),
     [
-        (["trian"], "train"),
+        (["traim"], "train"),
         (["data", "prepar"], "prepare"),
         (["train", "D", "--out", "R", "--devise", "cpu"], "--device"),
         (["data", "prepare", "x.csv", "--behaviours", "a", "--out", "D"], "--behaviors"),
