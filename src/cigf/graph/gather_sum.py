@@ -6,8 +6,10 @@ transpose is kept beside it, so the gradient is the same operator on the transpo
 
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 from torch import Tensor
 
 
@@ -47,6 +49,22 @@ class Edges:
         places = torch.arange(len(shift), dtype=shift.dtype, device=rows.device) + shift
         return Edges(offsets, self.indices[places], self.n_columns)
 
+    def transpose(self) -> "Edges":
+        """Return the same edges by sender, by a counting sort."""
+        if self.indices.device.type == "cpu":
+            shape = (self.n_rows, self.n_columns)
+            values = np.empty(len(self.indices), np.int8)
+            matrix = csr_array((values, self.indices.numpy(), self.offsets.numpy()), shape=shape)
+            flipped = matrix.tocsc()
+            parts = (torch.from_numpy(part) for part in (flipped.indptr, flipped.indices))
+            offsets, indices = (part.to(self.indices.dtype) for part in parts)
+            return Edges(offsets, indices, self.n_rows)
+        order = torch.argsort(self.indices, stable=True)
+        rows = torch.repeat_interleave(self.degrees)
+        counts = torch.bincount(self.indices, minlength=self.n_columns)
+        offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0)).to(self.offsets.dtype)
+        return Edges(offsets, rows[order].to(self.indices.dtype), self.n_rows)
+
 
 def gather_sum(
     edges: Edges, transposed: Edges | None, x: Float[Tensor, "columns F"]
@@ -55,8 +73,8 @@ def gather_sum(
 
     Args:
         edges: Who receives from whom.
-        transposed: The same edges by sender, for the gradient. None suits a selection of few
-            rows: the gradient is then scattered edge by edge.
+        transposed: The same edges by sender, for the gradient; None transposes when needed, which
+            suits a selection of few rows.
         x: One vector per column.
     """
     out: Tensor = _GatherSum.apply(x, edges, transposed)  # type: ignore[no-untyped-call]
@@ -75,11 +93,7 @@ def scatter(
     edges: Edges, transposed: Edges | None, y: Float[Tensor, "rows F"]
 ) -> Float[Tensor, "columns F"]:
     """Send each row's vector back to all its columns: the transpose of `gather`."""
-    if transposed is not None:
-        return gather(transposed, y)
-    per_edge = y.repeat_interleave(edges.degrees, dim=0)
-    zeros = y.new_zeros(edges.n_columns, y.shape[1])
-    return zeros.index_add_(0, edges.indices, per_edge)
+    return gather(transposed or edges.transpose(), y)
 
 
 class _GatherSum(torch.autograd.Function):

@@ -132,15 +132,17 @@ class _WeightedGatherSum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weights: Tensor, side: Side) -> Tensor:
-        rows, heads = weights.shape[:2]
-        out = x.new_zeros(rows, heads, *x.shape[1:])
+        rows = len(weights)
+        out: Tensor | None = None
         gathered = []
         for behavior, edges in enumerate(side.edges):
             sums = gather(edges, _sent(side, behavior, x).flatten(1)).view(rows, 1, *x.shape[1:])
-            out.addcmul_(sums, weights[:, :, None, :, behavior, None])
+            weight = weights[:, :, None, :, behavior, None]
+            out = sums * weight if out is None else out.addcmul_(sums, weight)
             gathered.append(sums)
         ctx.side = side
         ctx.save_for_backward(weights, *gathered)
+        assert out is not None  # there is at least one behavior
         return out.flatten(1, 2)
 
     @staticmethod
@@ -153,11 +155,11 @@ class _WeightedGatherSum(torch.autograd.Function):
         x_gradient: Tensor | None = None
         weight_gradient = torch.empty_like(weights)
         for behavior, (edges, back) in enumerate(zip(side.edges, side.transposed, strict=True)):
-            weight_gradient[..., behavior] = (gradient * gathered[behavior]).sum((2, 4))
-            per_row = (gradient * weights[:, :, None, :, behavior, None]).sum(1)
-            sent = scatter(edges, back, per_row.flatten(1)).view(-1, *shape)
-            sent = _sent(side, behavior, sent)
-            x_gradient = sent if x_gradient is None else x_gradient.add_(sent)
+            weight_gradient[..., behavior] = _sum_last(gradient * gathered[behavior]).sum(2)
+            per_row = gradient * weights[:, :, None, :, behavior, None]
+            per_row = per_row.sum(1) if heads > 1 else per_row
+            sent = scatter(edges, back, per_row.view(rows, -1)).view(-1, *shape)
+            x_gradient = _add(x_gradient, _sent(side, behavior, sent))
         assert x_gradient is not None  # there is at least one behavior
         return x_gradient, weight_gradient, None
 
@@ -178,11 +180,22 @@ class _OwnGatherSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         side: Side = ctx.side
-        sent = []
+        sent, total = [], None
         for behavior, (edges, back) in enumerate(zip(side.edges, side.transposed, strict=True)):
             per_row = gradients[0][:, :, behavior] * side.receive[:, behavior, None, None]
             received = scatter(edges, back, per_row.flatten(1))
-            received = _sent(side, behavior, received)
-            sent.append(received.view(-1, *per_row.shape[1:]))
-        stacked = torch.stack(sent, dim=2)
-        return (stacked.sum(2, keepdim=True) if ctx.shared else stacked), None
+            received = _sent(side, behavior, received).view(-1, *per_row.shape[1:])
+            if ctx.shared:  # all behaviors began with the same vectors
+                total = _add(total, received)
+            else:
+                sent.append(received)
+        return (torch.stack(sent, dim=2) if total is None else total[:, :, None]), None
+
+
+def _add(total: Tensor | None, term: Tensor) -> Tensor:
+    return term if total is None else total.add_(term)
+
+
+def _sum_last(x: Float[Tensor, "*axes D"]) -> Float[Tensor, "*axes"]:
+    """Sum over the last, short axis as a matrix product: several times faster than a reduction."""
+    return x @ x.new_ones(x.shape[-1])

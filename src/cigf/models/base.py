@@ -4,6 +4,7 @@ Axes: U users, I items, B behaviors (or the model's own number of representation
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.losses import bpr
-from cigf.nn.heads import Head
+from cigf.nn.heads import Head, Parts
 from cigf.ranking import Scorer
 from cigf.shapes import Batch
 
@@ -82,20 +83,27 @@ class MultiTaskRecommender(Recommender):
 
     def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
         """BPR of each behavior over its sampled pairs (CIGF eq. 17 without the L2 term)."""
-        # One gather for all behaviors, positives and negatives: its gradient is one scatter.
+        # One gather for all behaviors, so that its gradient is one scatter.
         pairs = batch.pairs
-        rows = torch.cat([each.rows for each in pairs for _ in range(2)])
-        chosen = torch.cat([part for each in pairs for part in (each.positives, each.negatives)])
-        sizes = [2 * len(each.rows) for each in pairs]
-        users = self.head.user_part(representations.users).index_select(0, rows)
-        items = self.head.item_part(representations.items).index_select(0, chosen)
-        tasks = zip(torch.split(users, sizes), torch.split(items, sizes), strict=True)
-        losses = []
-        for behavior, (x, y) in enumerate(tasks):
-            positive, negative = self.head.score(x, y, behavior).view(2, -1)
-            losses.append(bpr(positive, negative))
+        sizes = [len(each.rows) for each in pairs]
+        users = self.head.user_parts(representations.users)
+        items = self.head.item_parts(representations.items)
+        x = _gather(users, [each.rows for each in pairs], sizes)
+        positives = _gather(items, [each.positives for each in pairs], sizes)
+        negatives = _gather(items, [each.negatives for each in pairs], sizes)
+        losses = [
+            bpr(self.head.score(u, y, behavior), self.head.score(u, z, behavior))
+            for behavior, (u, y, z) in enumerate(zip(x, positives, negatives, strict=True))
+        ]
         return torch.stack(losses)
 
     def scorer(self, representations: Representations, behavior: int) -> Scorer:
         """The head's scorer."""
         return self.head.scorer(representations.users, representations.items, behavior)
+
+
+def _gather(parts: Parts, rows: Sequence[Tensor], sizes: list[int]) -> list[Parts]:
+    """Look rows of all behaviors up at once; return the parts of each behavior's pairs."""
+    chosen = torch.cat(list(rows))
+    columns = [torch.split(part.index_select(0, chosen), sizes) for part in parts]
+    return list(zip(*columns, strict=True))

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cigf.nn.attention import SLOPE
-from cigf.nn.heads import FUSIONS, Head, HeadInput
+from cigf.nn.heads import FUSIONS, Head, HeadInput, Parts
 from cigf.nn.init import xavier_uniform
 from cigf.ranking import Scorer
 
@@ -54,26 +54,22 @@ class GatedExpertsHead(Head):
         self.towers = nn.Parameter(xavier_uniform((len(self.visible), width), generator))
         self.bias = nn.Parameter(torch.zeros(len(self.visible)))
 
-    def user_part(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
-        """The user's share of all tasks' first layers: each task's experts, then its gate."""
+    def user_parts(self, x: Float[Tensor, "n B D"]) -> Parts:
+        """The user's share of each task's first layers: all experts' outputs, then the gate's."""
         size, fed = x.shape[2], self.fuse(x)
-        shares = [fed[:, task] @ self._first(task)[:size] for task in range(len(self.visible))]
-        return torch.cat(shares, dim=1)
+        return tuple(fed[:, task] @ self._first(task)[:size] for task in range(len(self.visible)))
 
-    def item_part(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+    def item_parts(self, y: Float[Tensor, "n B D"]) -> Parts:
         """The item's share, biases included."""
         size, fed = y.shape[2], self.fuse(y)
-        shares = [
+        return tuple(
             torch.addmm(self._first_bias(task), fed[:, task], self._first(task)[size:])
             for task in range(len(self.visible))
-        ]
-        return torch.cat(shares, dim=1)
+        )
 
-    def score(
-        self, users: Float[Tensor, "n P"], items: Float[Tensor, "n P"], behavior: int
-    ) -> Float[Tensor, "n"]:
-        """Score pairs of parts."""
-        return self.combine(self.of_task(users, behavior) + self.of_task(items, behavior), behavior)
+    def score(self, users: Parts, items: Parts, behavior: int) -> Float[Tensor, "n"]:
+        """Combine the shares of pairs."""
+        return self.combine(users[behavior] + items[behavior], behavior)
 
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
@@ -85,21 +81,14 @@ class GatedExpertsHead(Head):
         self, x: Float[Tensor, "n B D"], y: Float[Tensor, "n B D"], behavior: int
     ) -> Float[Tensor, "n E"]:
         """Return how much a task's gate gives to each expert that it sees."""
-        parts = self.user_part(x) + self.item_part(y)
-        visible = len(self.visible[behavior])
-        return self.of_task(parts, behavior)[:, -visible:].softmax(-1)
+        shares = self.user_parts(x)[behavior] + self.item_parts(y)[behavior]
+        return shares[:, -len(self.visible[behavior]) :].softmax(-1)
 
-    def of_task(self, part: Float[Tensor, "n P"], behavior: int) -> Float[Tensor, "n _"]:
-        """Return the columns of a part that belong to one task."""
-        width = self.experts.shape[1] + 1
-        sizes = [len(experts) * width for experts in self.visible]
-        return torch.split(part, sizes, dim=1)[behavior]
-
-    def combine(self, parts: Float[Tensor, "*pairs _"], behavior: int) -> Float[Tensor, "*pairs"]:
+    def combine(self, shares: Float[Tensor, "*pairs _"], behavior: int) -> Float[Tensor, "*pairs"]:
         """Gate the experts' outputs and apply the task's tower."""
         visible, tower = len(self.visible[behavior]), self.towers[behavior]
-        hidden = nn.functional.leaky_relu(parts[..., :-visible], SLOPE)
-        gate = parts[..., -visible:].softmax(-1)
+        hidden = nn.functional.leaky_relu(shares[..., :-visible], SLOPE)
+        gate = shares[..., -visible:].softmax(-1)
         outputs = hidden.reshape(*hidden.shape[:-1], visible, len(tower)) @ tower
         scores: Tensor = self.scale * ((gate * outputs).sum(-1) + self.bias[behavior])
         return scores
@@ -142,8 +131,8 @@ class ExpertsScorer(Scorer):
         self._head = head
         self._behavior = behavior
         with torch.no_grad():
-            self._users = head.of_task(head.user_part(users), behavior)
-            self._items = head.of_task(head.item_part(items), behavior)
+            self._users = head.user_parts(users)[behavior]
+            self._items = head.item_parts(items)[behavior]
 
     @property
     def n_users(self) -> int:

@@ -4,7 +4,7 @@ A head turns the B representations of a user and of an item into one score per b
 Every head first computes a part per node and then combines two parts per pair: what depends on
 one node alone is never computed twice.
 
-Axes: n pairs, U users, I items, B behaviors, D embedding size, P width of a part.
+Axes: n pairs, U users, I items, B behaviors, D embedding size, _ a head's own width.
 """
 
 from abc import ABC, abstractmethod
@@ -16,11 +16,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cigf.nn.init import xavier_uniform
+from cigf.nn.products import short_dots
 from cigf.ranking import ScoreFactors, Scorer
 
 HeadInput = Literal["average", "sum", "separate"]
 """What a head with one input is fed: the B representations' mean (the paper), their sum (the
 published program), or for a task its own behavior's representation."""
+
+Parts = tuple[Tensor, ...]
+"""What a head knows of some nodes: tensors whose first axis is the node."""
 
 Fuse = Callable[[Tensor], Tensor]
 
@@ -44,18 +48,16 @@ class Head(nn.Module, ABC):
         self.scale = scale
 
     @abstractmethod
-    def user_part(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+    def user_parts(self, x: Float[Tensor, "n B D"]) -> Parts:
         """Compute what a user brings to all her pairs, for all tasks."""
 
     @abstractmethod
-    def item_part(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
+    def item_parts(self, y: Float[Tensor, "n B D"]) -> Parts:
         """Compute what an item brings to all its pairs, for all tasks."""
 
     @abstractmethod
-    def score(
-        self, users: Float[Tensor, "n P"], items: Float[Tensor, "n P"], behavior: int
-    ) -> Float[Tensor, "n"]:
-        """Combine the parts of pairs to their scores for one task."""
+    def score(self, users: Parts, items: Parts, behavior: int) -> Float[Tensor, "n"]:
+        """Combine the parts of n pairs to their scores for one task."""
 
     @abstractmethod
     def scorer(
@@ -89,25 +91,21 @@ class MESIHead(Head):
         self.gate = nn.Parameter(xavier_uniform((2 * embedding_size, n_behaviors), generator))
         self.gate_bias = nn.Parameter(torch.zeros(n_behaviors))
 
-    def user_part(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
-        """The representations, then the user's gate logits of every task: P = B D + B B."""
-        return torch.cat([x.flatten(1), self._user_gates(x).flatten(1)], dim=1)
+    def user_parts(self, x: Float[Tensor, "n B D"]) -> Parts:
+        """The representations (n, B D) and the gate logits of all tasks (n, B B)."""
+        return x.flatten(1), self._user_gates(x).flatten(1)
 
-    def item_part(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
-        """The representations, then the item's gate logits of every task, biases included."""
-        return torch.cat([y.flatten(1), self._item_gates(y).flatten(1)], dim=1)
+    def item_parts(self, y: Float[Tensor, "n B D"]) -> Parts:
+        """The same of items; their logits include the gate's bias."""
+        return y.flatten(1), self._item_gates(y).flatten(1)
 
-    def score(
-        self, users: Float[Tensor, "n P"], items: Float[Tensor, "n P"], behavior: int
-    ) -> Float[Tensor, "n"]:
+    def score(self, users: Parts, items: Parts, behavior: int) -> Float[Tensor, "n"]:
         """Score pairs: o = scale * sum_j softmax_j(gate) <x_j, y_j>."""
+        (x, user_gates), (y, item_gates) = users, items
         n_behaviors, size = self._sizes
-        widths = [n_behaviors * size, n_behaviors * n_behaviors]
-        x, user_gates = torch.split(users, widths, dim=1)
-        y, item_gates = torch.split(items, widths, dim=1)
-        experts = (x * y).view(-1, n_behaviors, size).sum(2)
+        experts = short_dots(x, y, size)
         gates = (user_gates + item_gates).view(-1, n_behaviors, n_behaviors)[:, behavior]
-        return self.scale * (gates.softmax(1) * experts).sum(1)
+        return self.scale * short_dots(gates.softmax(1), experts, n_behaviors).squeeze(1)
 
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
@@ -155,33 +153,28 @@ class BilinearHead(Head):
         self.fuse = FUSIONS[head_input]
         self.relation = nn.Parameter(xavier_uniform((n_behaviors, embedding_size), generator))
 
-    def user_part(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
-        """Weight the input by r_k, for every task: P = B D."""
-        return (self.fuse(x) * self.relation).flatten(1)
+    def user_parts(self, x: Float[Tensor, "n B D"]) -> Parts:
+        """The input weighted by r_k, for every task: (n, B, D)."""
+        return (self.fuse(x) * self.relation,)
 
-    def item_part(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
-        """The input of every task."""
-        return self.fuse(y).flatten(1)
+    def item_parts(self, y: Float[Tensor, "n B D"]) -> Parts:
+        """The input of every task: (n, B, D)."""
+        return (self.fuse(y),)
 
-    def score(
-        self, users: Float[Tensor, "n P"], items: Float[Tensor, "n P"], behavior: int
-    ) -> Float[Tensor, "n"]:
+    def score(self, users: Parts, items: Parts, behavior: int) -> Float[Tensor, "n"]:
         """Inner product of the task's parts."""
-        x, y = (self._of_task(part, behavior) for part in (users, items))
-        return self.scale * (x * y).sum(1)
+        return self.scale * (users[0][:, behavior] * items[0][:, behavior]).sum(1)
 
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
     ) -> Scorer:
         """One inner product."""
+        task = slice(behavior, behavior + 1)
         return ScoreFactors(
-            users=self._of_task(self.user_part(users), behavior)[:, None],
-            items=self._of_task(self.item_part(items), behavior)[:, None],
+            users=self.user_parts(users)[0][:, task],
+            items=self.item_parts(items)[0][:, task],
             scale=self.scale,
         )
-
-    def _of_task(self, part: Float[Tensor, "n P"], behavior: int) -> Float[Tensor, "n D"]:
-        return part.view(len(part), *self.relation.shape)[:, behavior]
 
 
 class SharedBottomHead(Head):
@@ -211,26 +204,24 @@ class SharedBottomHead(Head):
         self.tower = nn.Parameter(xavier_uniform((n_behaviors, 2 * embedding_size), generator))
         self.bias = nn.Parameter(torch.zeros(n_behaviors))
 
-    def user_part(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
-        """The user's term of every task: P = B."""
-        return (self.fuse(x) * self.tower[:, : x.shape[2]]).sum(2)
+    def user_parts(self, x: Float[Tensor, "n B D"]) -> Parts:
+        """The user's term of every task: (n, B)."""
+        return ((self.fuse(x) * self.tower[:, : x.shape[2]]).sum(2),)
 
-    def item_part(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n P"]:
-        """The item's term of every task, biases included."""
-        return (self.fuse(y) * self.tower[:, y.shape[2] :]).sum(2) + self.bias
+    def item_parts(self, y: Float[Tensor, "n B D"]) -> Parts:
+        """The item's term of every task, biases included: (n, B)."""
+        return ((self.fuse(y) * self.tower[:, y.shape[2] :]).sum(2) + self.bias,)
 
-    def score(
-        self, users: Float[Tensor, "n P"], items: Float[Tensor, "n P"], behavior: int
-    ) -> Float[Tensor, "n"]:
+    def score(self, users: Parts, items: Parts, behavior: int) -> Float[Tensor, "n"]:
         """Sum of the terms."""
-        return self.scale * (users[:, behavior] + items[:, behavior])
+        return self.scale * (users[0][:, behavior] + items[0][:, behavior])
 
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
     ) -> Scorer:
         """The user's term times 1 plus 1 times the item's term."""
-        user_terms = self.user_part(users)[:, behavior]
-        item_terms = self.item_part(items)[:, behavior]
+        user_terms = self.user_parts(users)[0][:, behavior]
+        item_terms = self.item_parts(items)[0][:, behavior]
         ones = torch.ones_like
         return ScoreFactors(
             users=torch.stack([user_terms, ones(user_terms)], 1)[:, None],
