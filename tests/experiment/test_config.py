@@ -38,11 +38,11 @@ def test_the_reference_experiment_is_the_published_setting():
 def test_settings_are_laid_over_a_file(tmp_path):
     file = tmp_path / "a.toml"
     file.write_text("seed = 3\n[model]\nn_layers = 4\n[training]\nepochs = 7\n")
-    settings = ["training.epochs=9", "model.head=mmoe", "evaluation.ks=[2, 3]", "seed=5"]
+    settings = ["training.epochs=9", "model.head=mmoe", "evaluation.ks=[3, 10]", "seed=5"]
     config = load_experiment(file, settings)
     assert (config.seed, config.training.epochs, config.model.n_layers) == (5, 9, 4)
     assert config.model.head == "mmoe"
-    assert config.evaluation.ks == (2, 3)
+    assert config.evaluation.ks == (3, 10)
 
 
 @pytest.mark.parametrize(

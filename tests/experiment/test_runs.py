@@ -110,7 +110,8 @@ from cigf.experiment.config import load_experiment
 from cigf.experiment.training import train_run
 dataset, run, *settings = sys.argv[1:]
 resume = Path(run, "run.json").exists()
-train_run(Path(dataset), Path(run), None if resume else load_experiment(None, settings), resume=resume)
+config = None if resume else load_experiment(None, settings)
+train_run(Path(dataset), Path(run), config, resume=resume)
 """
 
 
@@ -141,7 +142,7 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bits(dataset, tmp_p
 
 def test_an_existing_run_is_not_overwritten(dataset, tmp_path):
     train_run(dataset, tmp_path / "run", quick("training.epochs=1"))
-    with pytest.raises(OutputError, match="exists already; .* --force"):
+    with pytest.raises(OutputError, match=r"exists already; .* --force"):
         train_run(dataset, tmp_path / "run", quick())
     train_run(dataset, tmp_path / "run", quick("training.epochs=2"), force=True)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["epochs"] == 2
