@@ -105,7 +105,9 @@ class MESIHead(Head):
         n_behaviors, size = self._sizes
         experts = short_dots(x, y, size)
         gates = (user_gates + item_gates).view(-1, n_behaviors, n_behaviors)[:, behavior]
-        return self.scale * short_dots(gates.softmax(1), experts, n_behaviors).squeeze(1)
+        # Experts before pairs: a softmax over a short last axis takes four times as long.
+        weights = gates.t().softmax(0)
+        return self.scale * (weights * experts.t()).sum(0)
 
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int

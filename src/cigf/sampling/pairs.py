@@ -4,6 +4,7 @@ Axes: U users, I items, n pairs.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from cigf.data.dataset import Matrix, contains, pair_keys
 from cigf.sampling.config import SamplingConfig
 from cigf.seeding import numpy_generator
 from cigf.shapes import Batch, Pairs
+
+_STEPS_PER_DRAW = 8
+"""Batches drawn at once: large arrays, so that little time goes to Python between them."""
 
 _MOST_REDRAWS = 32
 """After so many rounds the few pairs left are drawn from an explicit list of what is free."""
@@ -117,16 +121,25 @@ class PairSampler:
         """Yield the batches of an epoch, from `first_step` on."""
         generator = numpy_generator(self._seed, "users", epoch)
         users = generator.permutation(self._users)[: self.users_per_epoch]
-        for step in range(first_step, self.n_steps):
-            start = step * self._config.batch_size
-            chosen = users[start : start + self._config.batch_size]
-            yield self._batch(chosen, numpy_generator(self._seed, "pairs", epoch, step))
+        size = self._config.batch_size
+        for first in range(0, self.n_steps, _STEPS_PER_DRAW):
+            if first + _STEPS_PER_DRAW <= first_step:
+                continue
+            chosen = users[first * size : (first + _STEPS_PER_DRAW) * size]
+            batches = self._batches(chosen, numpy_generator(self._seed, "pairs", epoch, first))
+            yield from islice(batches, max(0, first_step - first), None)
 
-    def _batch(self, users: NDArray[np.int64], generator: np.random.Generator) -> Batch:
-        most = self._config.positives_per_user
+    def _batches(self, users: NDArray[np.int64], generator: np.random.Generator) -> Iterator[Batch]:
+        """Draw the pairs of several batches at once and cut them at the batches' borders."""
+        size, most = self._config.batch_size, self._config.positives_per_user
         drawn = [sampler.draw(users, most, generator) for sampler in self._behaviors]
-        pairs = tuple(Pairs(*map(self._tensor, arrays)) for arrays in drawn)
-        return Batch(self._tensor(users), pairs)
+        for start in range(0, len(users), size):
+            pairs = []
+            for rows, positives, negatives in drawn:
+                place = slice(*np.searchsorted(rows, [start, start + size]))
+                cut = (rows[place] - start, positives[place], negatives[place])
+                pairs.append(Pairs(*map(self._tensor, cut)))
+            yield Batch(self._tensor(users[start : start + size]), tuple(pairs))
 
     def _tensor(self, values: NDArray[np.int64]) -> torch.Tensor:
         return torch.from_numpy(values).to(self._device)
