@@ -283,6 +283,21 @@ def test_train_replaces_only_by_force(trained, dataset):
     assert "exists already" in fails("train", dataset, "--out", trained)
 
 
+def test_train_writes_curves_for_tensorboard_if_asked(trained, tmp_path, dataset):
+    assert not (trained / "tensorboard").exists()
+    run("train", dataset, "--out", tmp_path / "run", *QUICK, "--tensorboard")
+    (events,) = (tmp_path / "run" / "tensorboard").iterdir()
+    assert b"loss/buy" in events.read_bytes()
+
+
+def test_train_without_tensorboard_leaves_an_old_run_alone(trained, dataset, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
+    monkeypatch.delitem(sys.modules, "cigf.experiment.tensorboard", raising=False)
+    message = fails("train", dataset, "--out", trained, "--tensorboard", "--force")
+    assert message.endswith("install it with: pip install 'cigf[track]'")
+    assert (trained / "artifact" / "manifest.json").exists()
+
+
 def test_train_needs_a_dataset(tmp_path, events):
     assert "not a dataset folder" in fails("train", tmp_path, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -453,7 +468,9 @@ def test_a_run_stopped_by_control_c_is_resumed_to_the_same_bytes(tmp_path, datas
     settings = ("--set", "training.epochs=100", "--set", "training.patience=0")
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     process = subprocess.Popen(
-        program("train", dataset, "--out", stopped, *settings), stderr=subprocess.PIPE, text=True
+        program("train", dataset, "--out", stopped, *settings, "--tensorboard"),
+        stderr=subprocess.PIPE,
+        text=True,
     )
     metrics = stopped / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and len(metrics.read_text().splitlines()) > 3, process)
@@ -462,7 +479,9 @@ def test_a_run_stopped_by_control_c_is_resumed_to_the_same_bytes(tmp_path, datas
     assert process.returncode == 130
     last = err.splitlines()[-1]
     assert re.match(
-        r"Error: stopped in epoch \d+; .* is kept\. Go on with: cigf train .* --resume", last
+        r"Error: stopped in epoch \d+; .* is kept\. "
+        r"Go on with: cigf train .* --resume --tensorboard$",
+        last,
     )
     assert "Traceback" not in err
     assert "no artifact yet" in fails("recommend", stopped, "--all")

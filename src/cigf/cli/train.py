@@ -1,5 +1,6 @@
 """cigf train."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 from cigf.cli.options import DatasetArgument, Device, Force, Json, Out
 from cigf.cli.output import print_json, print_next, say
 from cigf.errors import InterruptedRunError
+from cigf.training.events import Listener, Listeners
 
 
 def train(
@@ -26,6 +28,10 @@ def train(
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")
+    ] = False,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Also write curves for TensorBoard (extra: track)."),
     ] = False,
     device: Device = "auto",
     force: Force = False,
@@ -45,8 +51,9 @@ def train(
         if not (config or settings or model):
             config = RunFolder(out).config  # the run's own
     experiment = load_experiment(config, settings or [], model)
+    curves = _tensorboard(RunFolder(out).tensorboard) if tensorboard else nullcontext(Listener())
     try:
-        with TrainingProgress(experiment.training.metric) as progress:
+        with TrainingProgress(experiment.training.metric) as progress, curves as board:
             fitted = train_run(
                 dataset,
                 out,
@@ -54,15 +61,24 @@ def train(
                 device=device,
                 resume=resume,
                 force=force,
-                listener=progress,
+                listener=Listeners(progress, board),
             )
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"stopped in epoch {progress.epoch + 1}; what was learnt until the last checkpoint is "
             f"kept. Go on with: cigf train {dataset} --out {out} --resume"
+            + " --tensorboard"
+            * tensorboard
         ) from None
     training = fitted.training
     if json:
         print_json({"run": str(out), **asdict(training), "valid": fitted.valid})
     say(f"Wrote {out}: epoch {training.selected_epoch}, {training.train_seconds:.1f} s of training")
     print_next(f"cigf evaluate {out}", f"cigf recommend {out} --all --k 10 --out recs.parquet")
+
+
+def _tensorboard(folder: Path) -> AbstractContextManager[Listener]:
+    """Return what writes for TensorBoard; refused before anything is trained."""
+    from cigf.experiment.tensorboard import TensorBoard
+
+    return TensorBoard(folder)

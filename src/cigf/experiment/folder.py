@@ -3,6 +3,7 @@
 run.json          dataset, versions, how it ended
 config.toml       the resolved configuration
 metrics.jsonl     one line per epoch
+tensorboard/      the same for TensorBoard, where that was asked for
 checkpoints/      to resume from
 artifact/         the trained model
 evaluation.json   what `evaluate` wrote last
@@ -37,6 +38,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """One JSON line per epoch."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
 
     @property
     def checkpoints(self) -> Path:
