@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cigf.data.dataset import build_matrix
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.gather_sum import gather_sum
+from cigf.graph.gather_sum import gather_sum, transpose_by_counting, transpose_by_sort
 from cigf.shapes import Nodes
 from cigf.testing.toy import random_matrices
 
@@ -57,6 +57,18 @@ def test_both_directions_of_every_behavior():
         out = graph.gather_sum(behavior, x)
         torch.testing.assert_close(out.users, dense @ x.items)
         torch.testing.assert_close(out.items, dense.T @ x.users)
+
+
+@pytest.mark.parametrize("transpose", [transpose_by_counting, transpose_by_sort])
+def test_transposing_swaps_rows_and_columns(transpose):
+    dense = np.random.default_rng(0).random((U, I)) < 0.4
+    dense[2] = dense[:, 5] = False
+    graph = graph_of(dense)
+    flipped = transpose(graph.to_users[0])
+    assert torch.equal(flipped.offsets, graph.to_items[0].offsets)
+    assert torch.equal(flipped.indices, graph.to_items[0].indices)
+    assert (flipped.n_rows, flipped.n_columns) == (I, U)
+    assert flipped.indices.dtype == flipped.offsets.dtype == torch.int32
 
 
 def test_extreme_values_are_summed_as_they_are():

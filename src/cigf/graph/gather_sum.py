@@ -50,20 +50,29 @@ class Edges:
         return Edges(offsets, self.indices[places], self.n_columns)
 
     def transpose(self) -> "Edges":
-        """Return the same edges by sender, by a counting sort."""
-        if self.indices.device.type == "cpu":
-            shape = (self.n_rows, self.n_columns)
-            values = np.empty(len(self.indices), np.int8)
-            matrix = csr_array((values, self.indices.numpy(), self.offsets.numpy()), shape=shape)
-            flipped = matrix.tocsc()
-            parts = (torch.from_numpy(part) for part in (flipped.indptr, flipped.indices))
-            offsets, indices = (part.to(self.indices.dtype) for part in parts)
-            return Edges(offsets, indices, self.n_rows)
-        order = torch.argsort(self.indices, stable=True)
-        rows = torch.repeat_interleave(self.degrees)
-        counts = torch.bincount(self.indices, minlength=self.n_columns)
-        offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0)).to(self.offsets.dtype)
-        return Edges(offsets, rows[order].to(self.indices.dtype), self.n_rows)
+        """Return the same edges by sender."""
+        by_sort = self.indices.device.type != "cpu"
+        return transpose_by_sort(self) if by_sort else transpose_by_counting(self)
+
+
+def transpose_by_counting(edges: Edges) -> Edges:
+    """Transpose on the CPU: SciPy's counting sort takes linear time."""
+    values = np.empty(len(edges.indices), np.int8)
+    parts = (values, edges.indices.numpy(), edges.offsets.numpy())
+    flipped = csr_array(parts, shape=(edges.n_rows, edges.n_columns)).tocsc()
+    offsets, indices = (
+        torch.from_numpy(part).to(edges.indices.dtype) for part in (flipped.indptr, flipped.indices)
+    )
+    return Edges(offsets, indices, edges.n_rows)
+
+
+def transpose_by_sort(edges: Edges) -> Edges:
+    """Transpose on any device: a stable sort of the columns."""
+    order = torch.argsort(edges.indices, stable=True)
+    rows = torch.repeat_interleave(edges.degrees)
+    counts = torch.bincount(edges.indices, minlength=edges.n_columns)
+    offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0)).to(edges.offsets.dtype)
+    return Edges(offsets, rows[order].to(edges.indices.dtype), edges.n_rows)
 
 
 def gather_sum(
