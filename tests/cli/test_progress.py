@@ -1,4 +1,5 @@
 import io
+from contextlib import closing
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ METRIC = "ndcg@10/full"
 
 def run(console, *, resumed=0):
     """Report two epochs of three steps each, the second one validated."""
-    with TrainingProgress(METRIC, console) as progress:
+    with closing(TrainingProgress(METRIC, console)) as progress:
         progress.on_start(2 + resumed, 3, resumed)
         for epoch in (1 + resumed, 2 + resumed):
             for step in (1, 2, 3):
@@ -62,7 +63,7 @@ def test_the_cursor_comes_back_after_an_error():
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
 
     def interrupted():
-        with TrainingProgress(METRIC, console) as progress:
+        with closing(TrainingProgress(METRIC, console)) as progress:
             progress.on_start(2, 3, 0)
             raise KeyboardInterrupt
 

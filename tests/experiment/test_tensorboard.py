@@ -1,9 +1,9 @@
 """What TensorBoard reads of a run, also of one that was stopped and resumed."""
 
-import builtins
 import importlib
 import json
 import sys
+from contextlib import closing
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -37,7 +37,7 @@ def curves(folder):
 
 def write(folder, epochs, shift=0.0):
     """One part of a run: `epochs`, with losses that tell the parts apart."""
-    with TensorBoard(folder) as board:
+    with closing(TensorBoard(folder)) as board:
         board.on_start(7, 1, epochs[0] - 1)
         for epoch in epochs:
             board.on_epoch(EpochRecord(epoch, 1.0, {"buy": epoch + shift}, 0.5, 3))
@@ -45,7 +45,7 @@ def write(folder, epochs, shift=0.0):
 
 
 def test_every_value_of_an_epoch_is_written(tmp_path):
-    with TensorBoard(tmp_path) as board:
+    with closing(TensorBoard(tmp_path)) as board:
         board.on_start(1, 1, 0)
         board.on_epoch(RECORD)
         assert curves(tmp_path) == {  # already, as the run may be killed now
@@ -67,7 +67,7 @@ def test_epochs_that_are_run_again_replace_what_was_written_of_them(tmp_path):
 
 
 def test_nothing_is_written_before_training_begins(tmp_path):
-    with TensorBoard(tmp_path / "curves"):
+    with closing(TensorBoard(tmp_path / "curves")):
         pass
     assert not (tmp_path / "curves").exists()
 
@@ -85,10 +85,10 @@ def test_a_stopped_and_resumed_run_has_one_curve(tmp_path):
     save_split(checkerboard(), tmp_path / "data")
     run = tmp_path / "run"
     config = load_experiment(None, ["training.epochs=5", "training.evaluate_every=2"])
-    with pytest.raises(KeyboardInterrupt), TensorBoard(run / "tensorboard") as board:
+    with pytest.raises(KeyboardInterrupt), closing(TensorBoard(run / "tensorboard")) as board:
         train_run(tmp_path / "data", run, config, listener=Listeners(board, StopIn(4)))
     assert [step for step, _ in curves(run / "tensorboard")["loss"]] == [1, 2, 3]
-    with TensorBoard(run / "tensorboard") as board:
+    with closing(TensorBoard(run / "tensorboard")) as board:
         train_run(tmp_path / "data", run, resume=True, listener=board)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     found = curves(run / "tensorboard")
@@ -99,14 +99,7 @@ def test_a_stopped_and_resumed_run_has_one_curve(tmp_path):
 
 
 def test_missing_extra(monkeypatch):
-    real = builtins.__import__
-
-    def without_tensorboard(name, *args, **kwargs):
-        if name.startswith(("tensorboard", "torch.utils.tensorboard")):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
     monkeypatch.delitem(sys.modules, "cigf.experiment.tensorboard")
-    monkeypatch.setattr(builtins, "__import__", without_tensorboard)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
     with pytest.raises(MissingExtraError, match=r"tensorboard, .* pip install 'cigf\[track\]'"):
         importlib.import_module("cigf.experiment.tensorboard")

@@ -1,6 +1,7 @@
 """The steps of the demo: each is what a command does, called from Python."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def make_dataset(folder: DemoFolder) -> None:
 def learn(folder: DemoFolder, settings: Sequence[str], seed: int) -> None:
     """Train the model."""
     experiment = load_experiment(None, [*settings, f"seed={seed}"])
-    with TrainingProgress(experiment.training.metric) as progress:
+    with closing(TrainingProgress(experiment.training.metric)) as progress:
         train_run(folder.dataset, folder.run, experiment, force=True, listener=progress)
 
 

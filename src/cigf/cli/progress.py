@@ -2,7 +2,6 @@
 
 import sys
 import time
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -18,7 +17,7 @@ def duration(seconds: float) -> str:
 
 
 class TrainingProgress(Listener):
-    """Shows epochs, losses, the selecting metric, speed and the time left; a context manager.
+    """Shows epochs, losses, the selecting metric, speed and the time left; to be closed.
 
     Args:
         metric: The validation metric that selects the epoch.
@@ -38,17 +37,11 @@ class TrainingProgress(Listener):
         self._first = self._n_epochs = self._n_steps = 0
         self._pairs = 0
 
-    def __enter__(self) -> "TrainingProgress":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the display down; gives the cursor back, whatever happened."""
         if self._display is not None:
-            self._display.stop()  # gives the cursor back, whatever happened
+            self._display.stop()
+            self._display = None
 
     def on_start(self, n_epochs: int, n_steps: int, epoch: int) -> None:
         """Open the display."""
@@ -119,7 +112,5 @@ class TrainingProgress(Listener):
 
     def on_end(self, reason: str) -> None:
         """Close the display and say why training ended."""
-        if self._display is not None:
-            self._display.stop()
-            self._display = None
+        self.close()
         self.console.print(f"Training ended: {reason}", markup=False, highlight=False)

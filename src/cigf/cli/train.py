@@ -1,6 +1,6 @@
 """cigf train."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +53,7 @@ def train(
     experiment = load_experiment(config, settings or [], model)
     curves = _tensorboard(RunFolder(out).tensorboard) if tensorboard else nullcontext(Listener())
     try:
-        with TrainingProgress(experiment.training.metric) as progress, curves as board:
+        with closing(TrainingProgress(experiment.training.metric)) as progress, curves as board:
             fitted = train_run(
                 dataset,
                 out,
@@ -64,11 +64,10 @@ def train(
                 listener=Listeners(progress, board),
             )
     except KeyboardInterrupt:
+        again = " --tensorboard" if tensorboard else ""
         raise InterruptedRunError(
-            f"stopped in epoch {progress.epoch + 1}; what was learnt until the last checkpoint is "
-            f"kept. Go on with: cigf train {dataset} --out {out} --resume"
-            + " --tensorboard"
-            * tensorboard
+            f"stopped in epoch {progress.epoch + 1}; what was learned until the last checkpoint is "
+            f"kept. Go on with: cigf train {dataset} --out {out} --resume{again}"
         ) from None
     training = fitted.training
     if json:
@@ -81,4 +80,4 @@ def _tensorboard(folder: Path) -> AbstractContextManager[Listener]:
     """Return what writes for TensorBoard; refused before anything is trained."""
     from cigf.experiment.tensorboard import TensorBoard
 
-    return TensorBoard(folder)
+    return closing(TensorBoard(folder))

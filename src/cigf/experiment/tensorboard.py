@@ -5,7 +5,6 @@ tracked never begins.
 """
 
 from pathlib import Path
-from types import TracebackType
 
 from cigf.errors import MissingExtraError
 from cigf.training.events import EpochRecord, Listener
@@ -17,13 +16,15 @@ except ImportError:
 
 
 class TensorBoard(Listener):
-    """Writes every epoch as scalars whose step is the epoch; a context manager.
+    """Writes every epoch as scalars whose step is the epoch.
 
     loss                 total, without the L2 term
     loss/BEHAVIOR        its parts
     learning_rate
     pairs_per_second     of training, validation not included
     valid/METRIC         where the epoch was validated
+
+    `close` it, for instance by `contextlib.closing`: training may end before its end.
 
     Args:
         path: Folder of the event files; an earlier part of the same run is continued.
@@ -32,17 +33,6 @@ class TensorBoard(Listener):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer: SummaryWriter | None = None
-
-    def __enter__(self) -> "TensorBoard":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._close()
 
     def on_start(self, n_epochs: int, n_steps: int, epoch: int) -> None:
         """Open a file; readers then drop what was written of epochs that are run again."""
@@ -57,9 +47,10 @@ class TensorBoard(Listener):
 
     def on_end(self, reason: str) -> None:
         """Close the file."""
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the file, if one is open."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
