@@ -67,11 +67,11 @@ def test_parameters_can_be_changed():
 def test_nothing_is_answered_before_fit():
     for call in ("recommend", "similar_items", "similar_users", "evaluate", "save"):
         arguments = () if call in ("recommend", "evaluate") else ("x",)
-        with pytest.raises(ConfigError, match="not learnt anything yet; call fit first"):
+        with pytest.raises(ConfigError, match="not learned anything yet; call fit first"):
             getattr(MultiBehaviorRecommender(BEHAVIORS), call)(*arguments)
 
 
-def test_fit_returns_itself_and_keeps_what_it_learnt(fitted):
+def test_fit_returns_itself_and_keeps_what_it_learned(fitted):
     assert isinstance(fitted.recommender_, TrainedRecommender)
     assert fitted.report_.n_users == 61
     assert fitted.fitted_.training.epochs == 2
@@ -194,7 +194,7 @@ def test_options_come_from_a_file_and_are_laid_over_it(tmp_path):
         ({"model": "cigff"}, "model 'cigff' is unknown; did you mean cigf"),
     ],
 )
-def test_misspelt_options_get_a_suggestion(events, options, message):
+def test_misspelled_options_get_a_suggestion(events, options, message):
     with pytest.raises(ConfigError, match=message):
         MultiBehaviorRecommender(BEHAVIORS, **options).fit(events)
 

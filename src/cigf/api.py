@@ -30,7 +30,7 @@ _PARAMETERS = ("behaviors", "model", *_READING, "mapping", "split", "config", "s
 class MultiBehaviorRecommender:
     """Learns from an event log and recommends items, in the manners of scikit-learn.
 
-    The constructor stores, `fit` learns, and what was learnt has a trailing underscore.
+    The constructor stores, `fit` learns, and what was learned has a trailing underscore.
 
     Args:
         behaviors: Names in funnel order; the last is the target.
@@ -98,7 +98,7 @@ class MultiBehaviorRecommender:
         return {**{name: getattr(self, name) for name in _PARAMETERS}, **self.options}
 
     def set_params(self, **params: Any) -> "MultiBehaviorRecommender":
-        """Change constructor arguments; what was learnt stays until the next `fit`."""
+        """Change constructor arguments; what was learned stays until the next `fit`."""
         for name, value in params.items():
             if name in _PARAMETERS:
                 setattr(self, name, value)
@@ -186,7 +186,7 @@ class MultiBehaviorRecommender:
         return {"split": part, **measured}
 
     def save(self, path: Path | str, *, force: bool = False) -> None:
-        """Write what was learnt as an artifact folder.
+        """Write what was learned as an artifact folder.
 
         Raises:
             OutputError: `path` exists and `force` is off, or it cannot be written.
@@ -204,7 +204,7 @@ class MultiBehaviorRecommender:
 
     def _fitted(self) -> TrainedRecommender:
         if not hasattr(self, "recommender_"):
-            raise ConfigError("this recommender has not learnt anything yet; call fit first")
+            raise ConfigError("this recommender has not learned anything yet; call fit first")
         return self.recommender_
 
     def _frame(self, frame: pl.DataFrame) -> Frame:

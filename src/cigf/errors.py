@@ -21,7 +21,7 @@ class DataError(CigfError):
 
 
 class ConfigError(CigfError):
-    """An option is unknown, misspelt, out of range or contradicts another."""
+    """An option is unknown, misspelled, out of range or contradicts another."""
 
     exit_code = 2
 

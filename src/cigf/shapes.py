@@ -53,7 +53,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one optimiser step learns from.
+    """What one optimizer step learns from.
 
     Args:
         users: The distinct users of the batch, shape (u,), int64.

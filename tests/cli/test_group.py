@@ -83,7 +83,7 @@ def test_a_bug_shows_its_traceback():
         (["recommend", "R", "--al"], "--all"),
     ],
 )
-def test_misspelt_words_get_a_suggestion(arguments, suggestion):
+def test_misspelled_words_get_a_suggestion(arguments, suggestion):
     result = run(*arguments, of=real_app)
     assert result.exit_code == 2
     assert result.stdout == ""

@@ -48,7 +48,7 @@ def test_settings_are_laid_over_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["traning.epochs=1"], r"traning is not a section; did you mean training\?"),
+        (["trainingg.epochs=1"], r"trainingg is not a section; did you mean training\?"),
         (["training.epoch=1"], r"training\.epoch is not an option; did you mean epochs\?"),
         (["training.epochs=many"], r"training\.epochs: .*given was 'many'"),
         (["training.epochs"], r"--set training\.epochs: must have the form section\.key=value"),

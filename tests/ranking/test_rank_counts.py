@@ -129,7 +129,7 @@ def test_sampled_with_all_items_equals_full(table_scorer):
     assert counts.full_all.max() > 3
 
 
-def test_equal_factors_are_ties_in_any_place_of_the_catalogue():
+def test_equal_factors_are_ties_in_any_place_of_the_catalog():
     # Items with the same factors must get the same bits wherever they stand; every rival ties.
     n_items, generator = 211, torch.Generator().manual_seed(5)
     item = torch.randn(1, 3, 5, generator=generator).expand(n_items, 3, 5)

@@ -72,7 +72,7 @@ def recall(rankings: Rankings, k: int) -> Values:
 
 
 def precision(rankings: Rankings, k: int) -> Values:
-    """Hits among the first k, divided by k (also where |T| or the catalogue is smaller)."""
+    """Hits among the first k, divided by k (also where |T| or the catalog is smaller)."""
     return rankings.sum(rankings.ranks <= k) / k
 
 

@@ -7,7 +7,7 @@ _CARD = """# {model}: recommendations for {n_users:,} users and {n_items:,} item
 | | |
 | --- | --- |
 | predicts | {target} |
-| learnt from | {behaviors} |
+| learned from | {behaviors} |
 | data fingerprint | {dataset} |
 | written by | {versions} |
 
@@ -23,7 +23,7 @@ _CARD = """# {model}: recommendations for {n_users:,} users and {n_items:,} item
 
     cigf recommend FOLDER --user ID --k 10
 
-It knows the users and items of its training data only, and what they did until then. It learnt
+It knows the users and items of its training data only, and what they did until then. It learned
 from what people were shown and did, so it repeats the exposure bias of that log. Judge it with
 `cigf evaluate`, separately for items a user has touched before and for new ones.
 """

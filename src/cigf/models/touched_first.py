@@ -1,7 +1,7 @@
 """Touched first: what the user looked at or carted, deepest behavior first, then popularity.
 
 Most held-out purchases of the published splits are of items that the user had touched before, so
-this rule, which learns nothing, is what a model has to beat where these are in the catalogue.
+this rule, which learns nothing, is what a model has to beat where these are in the catalog.
 """
 
 import numpy as np

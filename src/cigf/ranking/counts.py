@@ -17,7 +17,7 @@ from cigf.ranking.shares import in_shares
 def rank_counts(scorer: Scorer, task: RankingTask, *, block_size: int | None = None) -> RankCounts:
     """Count, for each held-out pair, the eligible items that stand above it (`RankCounts`).
 
-    Every user is scored once, against the whole catalogue; a held-out item's score and its
+    Every user is scored once, against the whole catalog; a held-out item's score and its
     competitors' come from the same block, so that equal scores are equal.
 
     Args:

@@ -1,4 +1,4 @@
-"""What ranking asks of a model: scores of users against the whole catalogue."""
+"""What ranking asks of a model: scores of users against the whole catalog."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

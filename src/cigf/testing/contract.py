@@ -199,7 +199,7 @@ class RecommenderContract(ABC):
         for name, value in model.state_dict().items():
             assert torch.equal(value, before[name]), name
 
-    def test_misspelt_options_are_refused(self) -> None:
+    def test_misspelled_options_are_refused(self) -> None:
         """An unknown option is an error that names the closest known one."""
         known = next(iter(parse_model_config(self.name, self.options).model_dump()))
         with pytest.raises(ConfigError, match=f"did you mean {known}"):
