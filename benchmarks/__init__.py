@@ -1,0 +1,1 @@
+"""Time, memory and quality on real data; see benchmarks/README.md."""

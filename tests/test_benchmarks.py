@@ -1,0 +1,273 @@
+"""The benchmarks run on a toy log, and what they compare with is the same model."""
+
+import gzip
+import json
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cigf.experiment.config import load_experiment
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.models.base import Sizes
+from cigf.models.registry import build_model, parse_model_config
+from cigf.sampling.config import SamplingConfig
+from cigf.testing.toy import one_batch, random_matrices
+from cigf.training.config import TrainingConfig
+from cigf.training.events import Listener
+from cigf.training.optimizers import build_optimizer
+
+# Benchmarks are no part of the installed package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.__main__ import MODULES, main
+from benchmarks.bench_epoch import full_loss
+from benchmarks.common import Figure, Options, trained_run
+from benchmarks.process import measure
+from benchmarks.straightforward import Straightforward, sample, step_seconds
+
+L2 = 0.07
+N_USERS, N_ITEMS = 23, 131
+RENAMED = {
+    "attention": "convolution.attention.weight",
+    "attention_bias": "convolution.attention.bias",
+    "gate": "head.gate",
+    "gate_bias": "head.gate_bias",
+}
+
+
+@pytest.fixture
+def matrices():
+    return random_matrices()
+
+
+def toy_model(matrices, **options):
+    config = parse_model_config("cigf", {"embedding_size": 5, "score_scale": 7.0, **options})
+    model = build_model("cigf", config, Sizes(*matrices[0].shape, len(matrices)), seed=1)
+    with torch.no_grad():
+        for parameter in model.parameters():  # biases begin at 0, which would hide an error
+            parameter += 0.1 * torch.randn(
+                parameter.shape, generator=torch.Generator().manual_seed(2)
+            )
+    return model
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_the_straightforward_version_has_the_same_loss_and_gradients(matrices, n_layers):
+    model = toy_model(matrices, n_layers=n_layers)
+    plain = Straightforward(model, matrices, L2)
+    batch = one_batch(matrices)
+    ours = full_loss(model, BehaviorGraph.build(matrices), batch, L2)
+    theirs = plain.loss(batch)
+    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=0)
+    ours.backward()
+    theirs.backward()
+    expected = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    for name, parameter in plain.named_parameters():
+        wanted = expected.get(RENAMED.get(name, name), torch.zeros(()))
+        found = torch.zeros(()) if parameter.grad is None else parameter.grad
+        torch.testing.assert_close(found, wanted.expand_as(found), rtol=1e-4, atol=1e-5)
+
+
+def test_the_l2_term_in_its_loss_is_the_one_in_our_optimizer(matrices):
+    model = toy_model(matrices)
+    plain = Straightforward(model, matrices, L2)
+    batch = one_batch(matrices)
+    options = TrainingConfig.parse({"optimizer": "sgd", "learning_rate": 0.01, "l2": L2})
+    optimizer = build_optimizer(model, options)
+    losses = model.loss(model.encode(BehaviorGraph.build(matrices), batch.users), batch)
+    losses.sum().backward()
+    optimizer.step()
+    plain.loss(batch).backward()
+    torch.optim.SGD(plain.parameters(), 0.01).step()
+    state = model.state_dict()
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(
+            parameter.detach(), state[RENAMED.get(name, name)], rtol=1e-4, atol=1e-6
+        )
+
+
+def test_other_parts_of_the_model_are_refused(matrices):
+    with pytest.raises(ValueError, match="only the default parts"):
+        Straightforward(toy_model(matrices, head="bilinear"), matrices, L2)
+
+
+def test_its_sampling_follows_the_published_protocol(matrices):
+    users = np.array([3, 0, 5, 1])  # user 0 has nothing
+    batch = sample(matrices, users, 4, np.random.default_rng(0))
+    for matrix, pairs in zip(matrices, batch.pairs, strict=True):
+        dense = matrix.toarray()[users]
+        rows = pairs.rows.numpy()
+        assert dense[rows, pairs.positives].all()
+        assert not dense[rows, pairs.negatives].any()
+        counts = np.bincount(rows, minlength=len(users))
+        np.testing.assert_array_equal(counts, np.minimum(dense.sum(1), 4))
+
+
+def test_its_steps_learn(matrices):
+    plain = Straightforward(toy_model(matrices), matrices, 0.0)
+    batch = one_batch(matrices)
+    before = plain.loss(batch).item()
+    sampling = SamplingConfig.parse({"batch_size": 3, "positives_per_user": 4})
+    training = TrainingConfig.parse({"learning_rate": 0.01})
+    seconds = step_seconds(plain, matrices, sampling, training, n_steps=29)
+    assert len(seconds) == 29
+    assert min(seconds) > 0
+    assert plain.loss(batch).item() < before
+
+
+def test_the_memory_of_a_process_is_its_own_and_not_its_parent_s():
+    ballast = np.ones(30_000_000)  # 240 MB in this process
+    small = measure([sys.executable, "-S", "-c", "pass"])["peak_mb"]
+    large = measure([sys.executable, "-S", "-c", "x = b'x' * 100_000_000"])
+    assert ballast[-1] == 1.0
+    assert small < 60
+    assert 90 < large["peak_mb"] - small < 140
+    assert 0 < large["seconds"] < 20
+
+
+def test_a_command_that_fails_is_no_measurement():
+    with pytest.raises(SystemExit, match=r"exit code 3\nnot today"):
+        measure([sys.executable, "-c", "import sys; print('not today', file=sys.stderr); exit(3)"])
+
+
+def test_a_figure_tells_whether_it_keeps_its_bound():
+    line = Figure("epoch", 1.14159, "s", values=(1.1, 1.2), must=1.2).line(7)
+    assert line == "  epoch    1.14 s      must: <= 1.2 s  (1.10 1.20)"
+    assert Figure("hr", 0.58, must=0.59, at_least=True).line(2).endswith("must: >= 0.59  MISSED")
+    assert Figure("hr", 0.59, must=0.59, at_least=True).kept
+    assert Figure("fast", None, "s", must=60).line(4) == "  fast  never       must: <= 60 s  MISSED"
+
+
+def test_without_data_the_reason_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CIGF_DATA", str(tmp_path / "nowhere"))
+    assert main([]) == 0
+    assert "Nothing measured: there is no" in capsys.readouterr().out
+
+
+def test_an_unknown_benchmark_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["epoch", "speed"])
+    assert "'speed' is not a benchmark; there are prepare, " in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def toy_data(tmp_path_factory):
+    """A log in the form of the real one, and a work folder that the tests share."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    generator = np.random.default_rng(5)
+    taobao = folder / "taobao15k"
+    taobao.mkdir()
+    lines, test = ["user_id,item_id,behavior"], ["user_id,item_id"]
+    for user in range(N_USERS):
+        items = generator.permutation(N_ITEMS)
+        test.append(f"{user},{items[0]}")
+        for behavior, start, stop in (("view", 0, 19), ("cart", 5, 13), ("buy", 7, 12)):
+            lines += [f"{user},{item},{behavior}" for item in items[start:stop]]
+    lines += [f"0,{item},view" for item in range(N_ITEMS)]
+    with gzip.open(taobao / "events.csv.gz", "wt") as file:
+        file.write("\n".join([*lines, *lines[-3:]]) + "\n")
+    (taobao / "test.csv").write_text("\n".join(test) + "\n")
+    return folder
+
+
+def figures_of(name, data, capsys, repeats=2):
+    arguments = [name, "--data", str(data), "--work", str(data / "work")]
+    arguments += ["--repeats", str(repeats)]
+    assert main([*arguments, "--seeds", "3,5", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["benchmark"] == name
+    assert printed["machine"]["torch"] == torch.__version__
+    return {figure["name"]: figure for figure in printed["figures"]}
+
+
+def test_epoch(toy_data, capsys):
+    found = figures_of("epoch", toy_data, capsys)
+    ours, plain = found["epoch, median"], found["straightforward, one step"]
+    assert len(ours["values"]) == len(plain["values"]) == 2
+    assert found["straightforward, 1 steps"]["value"] == pytest.approx(plain["value"])
+    assert found["times quicker"]["value"] == pytest.approx(plain["value"] / ours["value"])
+    assert found["relative difference of the losses"]["value"] < 1e-4
+
+
+def test_evaluate(toy_data, capsys):
+    found = figures_of("evaluate", toy_data, capsys)
+    assert found["largest difference to ranks by sorting"]["value"] == 0
+    assert found["whole evaluation"]["value"] > 0
+
+
+def test_prepare(toy_data, capsys):
+    found = figures_of("prepare", toy_data, capsys, repeats=1)
+    assert found["wall"]["must"] == 4.0
+    assert found["peak memory"]["value"] > 10
+    assert [path.name for path in (toy_data / "work").iterdir() if path.name == "prepared"] == []
+
+
+def test_commands(toy_data, capsys):
+    found = figures_of("commands", toy_data, capsys, repeats=1)
+    assert found["--help, wall"]["value"] < found["recommend --all, wall"]["value"]
+    assert found["--help, peak memory"]["value"] < found["train, peak memory"]["value"]
+
+
+def test_fast(toy_data, capsys):
+    found = figures_of("fast", toy_data, capsys)
+    curve = found["ndcg@10/1+99, last epoch"]["values"]
+    seconds = found["training of all epochs"]["values"]
+    assert len(curve) == len(seconds) == found["epochs"]["value"]
+    assert seconds == sorted(seconds)
+    assert len(set(curve)) > 1  # every epoch has its own weights
+    good = [time for time, value in zip(seconds, curve, strict=True) if value >= 0.35]
+    assert found["training until ndcg@10/1+99 >= 0.350"]["value"] == (good[0] if good else None)
+
+
+def test_quality_goes_on_where_it_was_stopped(toy_data, capsys):
+    found = figures_of("quality", toy_data, capsys)
+    mean = found["ndcg@10/1+99, mean"]
+    assert mean["value"] == pytest.approx(statistics.mean(mean["values"]))
+    assert mean["must"] == 0.35
+    deviation = found["ndcg@10/1+99, standard deviation"]["value"]
+    assert deviation == pytest.approx(statistics.stdev(mean["values"]))
+    lines = toy_data / "work" / "runs" / "reference-3" / "metrics.jsonl"
+    written = lines.stat().st_mtime_ns
+    again = figures_of("quality", toy_data, capsys)
+    assert again["ndcg@10/1+99, mean"]["values"] == mean["values"]
+    assert lines.stat().st_mtime_ns == written
+
+
+class StopAfterOneEpoch(Listener):
+    def on_epoch(self, record):
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_was_stopped_is_continued(toy_data, tmp_path):
+    dataset = Options(toy_data / "taobao15k", toy_data / "work").dataset
+    config = load_experiment(None, ["training.epochs=3", "data.train_on=all"])
+    with pytest.raises(KeyboardInterrupt):
+        trained_run(dataset, tmp_path / "run", config, StopAfterOneEpoch())
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    run = trained_run(dataset, tmp_path / "run", config)
+    assert run.read_info()["epochs"] == 3
+    assert run.metrics.read_text().splitlines()[:1] == lines  # not trained again
+
+
+def test_a_run_of_another_configuration_is_not_taken(toy_data, tmp_path):
+    dataset = Options(toy_data / "taobao15k", toy_data / "work").dataset
+    first = load_experiment(None, ["training.epochs=1"])
+    trained_run(dataset, tmp_path / "run", first)
+    with pytest.raises(SystemExit, match="of another configuration"):
+        trained_run(dataset, tmp_path / "run", load_experiment(None, ["training.epochs=2"]))
+
+
+def test_several_run_in_processes_of_their_own(toy_data, capfd):
+    work = ["--data", str(toy_data), "--work", str(toy_data / "work"), "--repeats", "1"]
+    assert main(["prepare", "evaluate", *work]) == 0
+    printed = capfd.readouterr().out
+    assert printed.index("prepare: ") < printed.index("evaluate: ")
+    assert printed.count("processor ") >= 2
+
+
+def test_every_benchmark_says_what_it_measures():
+    assert all(len((module.__doc__ or "").splitlines()[0]) > 20 for module in MODULES.values())
