@@ -1,90 +1,32 @@
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from preparing_toys import (
+    NAMES,
+    Pairs,
+    Row,
+    behaviors_of,
+    frame,
+    held,
+    last_pairs,
+    log,
+    pairs_of,
+    shuffled,
+    split_of,
+)
 
 from cigf.data.candidates import candidate_generator, draw_candidates
-from cigf.data.dataset import Matrix, pair_rows
 from cigf.data.dataset_store import load_split
 from cigf.data.holdouts import hold_out_validation
 from cigf.data.options import PrepareOptions
-from cigf.data.prepare import PrepareReport, build_split, prepare
-from cigf.data.readers import read_events, read_test_pairs
-from cigf.data.splitting import HeldOut, Split
+from cigf.data.prepare import prepare
 from cigf.errors import DataError, OutputError
 
-NAMES = ("view", "cart", "buy")
-Row = tuple[Any, Any, Any, Any]
-Pairs = set[tuple[Any, Any]]
-
-
-def frame(rows: list[Row]) -> pl.DataFrame:
-    columns = zip(("user_id", "item_id", "behavior", "timestamp"), range(4), strict=True)
-    return pl.DataFrame(
-        [pl.Series(name, [row[k] for row in rows], strict=False) for name, k in columns]
-    )
-
-
-def split_of(
-    rows: list[Row], test: Any = None, *, times: bool = True, **options: Any
-) -> tuple[Split, PrepareReport]:
-    chosen = PrepareOptions(**({"n_candidates": 3, "time_col": None if times else ""} | options))
-    held_out = None if test is None else read_test_pairs(test, chosen)
-    return build_split(read_events(frame(rows), chosen), chosen, held_out)
-
-
-def named(split: Split, users: Any, items: Any) -> Pairs:
-    ids = split.train.users.external(np.asarray(users)), split.train.items.external(items)
-    return set(zip(*ids, strict=True))
-
-
-def pairs_of(split: Split, matrix: Matrix) -> Pairs:
-    return named(split, pair_rows(matrix), matrix.indices)
-
-
-def held(split: Split, found: HeldOut | None) -> Pairs:
-    return set() if found is None else named(split, found.users, found.items)
-
-
-def behaviors_of(rows: list[Row], name: str) -> Pairs:
-    return {(user, item) for user, item, behavior, _ in rows if behavior == name}
-
-
-def log(n_users: int = 11, n_items: int = 13, per_user: int = 5) -> list[Row]:
-    """A funnel: every user views, carts some, buys fewer; all times differ."""
-    rows: list[Row] = []
-    for user in range(n_users):
-        for step in range(per_user):
-            item = f"i{(user * 3 + step * 5) % n_items:02}"
-            for depth, name in enumerate(NAMES):
-                if depth <= (user + step) % 4:
-                    rows.append((user, item, name, 10_000 + len(rows)))
-    return rows
-
-
-def shuffled(rows: list[Row]) -> list[Row]:
-    """Give the events other times, so that users and items come in any order."""
-    rows = sorted(rows, key=lambda row: (row[3] * 7919) % 104_729)
-    return [(*row[:3], 10_000 + place) for place, row in enumerate(rows)]
-
-
 # --- splits --------------------------------------------------------------------------------------
-
-
-def last_pairs(rows: list[Row], name: str) -> dict[Any, Any]:
-    """Return each user's item of that behavior with the latest last time."""
-    times: dict[tuple[Any, Any], int] = {}
-    for user, item, behavior, time in rows:
-        if behavior == name:
-            times[user, item] = max(time, times.get((user, item), 0))
-    latest = sorted((time, item, user) for (user, item), time in times.items())
-    return {user: item for _, item, user in latest}
 
 
 def test_last_holds_out_the_last_purchase_of_every_user_who_has_two() -> None:
@@ -304,102 +246,6 @@ def test_what_was_dropped_from_the_test_file_is_reported() -> None:
     assert any(text.startswith("test file: data frame: user: 1 ids") for text in report.warnings)
 
 
-# --- bad input -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("rows", "options", "message"),
-    [
-        (
-            [row for row in log() if row[2] != "cart"],
-            {},
-            r"behavior 'cart' has no events; those with events are view, buy; leave it out of "
-            r"--behaviors, or map a value of the log to it with --map VALUE=cart",
-        ),
-        ([row for row in log() if row[0] == 2], {}, r"only one user \(2\) has events"),
-        (
-            [(user, "i", name, user) for user in range(3) for name in NAMES],
-            {},
-            r"only one item \('i'\) has events; at least two are needed",
-        ),
-        (log(), {"min_interactions": 99}, r"'view' has no events \(left out: users with fewer th"),
-        (
-            log(),
-            {"min_behavior": "buyy"},
-            r"behavior 'buyy' is not in this dataset; did you mean buy",
-        ),
-        (
-            [(user, f"i{user % 2}", name, user) for user in range(3) for name in NAMES],
-            {},
-            r"split last: no user has two buy pairs, of which the last could be held out",
-        ),
-        (
-            [(user, f"i{user % 2}", name, user) for user in range(3) for name in NAMES],
-            {"split": "random"},
-            r"split random: no user has two buy pairs",
-        ),
-        (
-            [(u, i, b, 7) for u, i, b, _ in log()],
-            {"split": "time"},
-            r"split time: all target events have the same time, so no cut divides them",
-        ),
-        (log(), {"split": "time", "time_col": ""}, r"split time: the log has no times; name their"),
-        (
-            [*[(u, i, b, 7) for u, i, b, _ in log()], (99, "new", "buy", 9)],
-            {"split": "time", "test_share": 0.1},
-            r"split time: after the cut nothing new of known users and items happens under buy",
-        ),
-        (
-            log(),
-            {"split": "test_file"},
-            r"split test_file: no test pairs were given; name their fi",
-        ),
-    ],
-)
-def test_logs_that_nothing_can_be_learned_from(
-    rows: list[Row], options: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(DataError, match=message):
-        split_of(rows, **options)
-
-
-def test_test_pairs_and_another_split_contradict_each_other() -> None:
-    with pytest.raises(DataError, match="split last: test pairs were given too; leave out --test"):
-        split_of(log(), pl.DataFrame({"user": [3], "item": ["i00"]}), split="last")
-
-
-def test_one_behavior_is_enough_and_remarked() -> None:
-    split, report = split_of(
-        [row for row in log() if row[2] == "buy"], behaviors=("buy",), times=False
-    )
-    assert split.train.touched().nnz == 0
-    assert "only one behavior: no pair can be touched" in report.warnings[0]
-
-
-def test_users_without_target_events_stay_and_are_counted() -> None:
-    rows = [*log(), (50, "i01", "view", 1), (51, "i01", "cart", 2)]
-    split, report = split_of(rows)
-    assert split.train.n_users == 13
-    assert any("2 of 13 users have no buy events" in text for text in report.warnings)
-
-
-def test_too_few_pairs_for_validation_are_remarked() -> None:
-    rows = [(u, f"i{i}", b, u + i) for u in range(3) for i in range(2) for b in NAMES]
-    split, report = split_of(rows)
-    assert split.valid == {}
-    assert any("no validation pairs: too few users" in text for text in report.warnings)
-
-
-def test_the_core_is_cut_before_the_ids_are_numbered() -> None:
-    rows = [*log(), (50, "rare", "view", 1)]
-    split, report = split_of(rows, min_interactions=2)
-    assert "rare" not in split.train.items.ids.to_list()
-    assert report.dropped["users with fewer than 2 pairs"] == 1
-    assert report.dropped["items with fewer than 2 pairs"] == 1
-    assert report.dropped["events of such users and items"] == 1
-    assert split_of(rows, min_interactions=2, min_behavior="view")[0].train.n_users <= 11
-
-
 # --- whole folders -------------------------------------------------------------------------------
 
 
@@ -457,93 +303,3 @@ def test_taobao_gives_the_published_counts(data_folder: Path, tmp_path: Path) ->
     assert report.n_test == {"buy": 15_449}
     split = load_split(tmp_path / "ds")
     assert (split.candidates["test", "buy", 0].all >= 0).all()
-
-
-# --- any log: a correct dataset or a clear error -------------------------------------------------
-
-IDS = st.one_of(st.integers(0, 5), st.sampled_from(["a", "b", " a", "1", "01", "", None]))
-VALUES = st.sampled_from([*NAMES, "pv", "BUY", "addtocart", " view ", "share", None])
-TIMES = st.one_of(st.integers(-2, 40), st.none())
-LOGS = st.lists(st.tuples(IDS, IDS, VALUES, TIMES), min_size=1, max_size=40)
-CLEAN = st.lists(
-    st.tuples(st.integers(0, 4), st.integers(0, 5), st.sampled_from(NAMES), st.integers(0, 40)),
-    min_size=8,
-    max_size=60,
-)
-
-
-def as_text(rows: list[Row]) -> list[Row]:
-    """Ids of one column as text, so that a frame can hold them."""
-    return [
-        (*(None if value is None else str(value) for value in row[:2]), row[2], row[3])
-        for row in rows
-    ]
-
-
-def understood(rows: list[Row]) -> list[Row]:
-    """The rows that can be used, one at a time, with the meaning of their values."""
-    meant = {"pv": "view", "BUY": "buy", "addtocart": "cart", " view ": "view"}
-    good = []
-    for user, item, value, time in rows:
-        ids = [(text or "").strip() for text in (user, item)]
-        behavior = meant.get(value, value)
-        if all(ids) and behavior in NAMES and time is not None and time >= 0:
-            good.append((*ids, behavior, time))
-    return integers_where_all_are(good)
-
-
-def integers_where_all_are(rows: list[Row]) -> list[Row]:
-    columns = []
-    for column in zip(*rows, strict=True):
-        plain = all(isinstance(v, str) and v.isdecimal() and str(int(v)) == v for v in column)
-        columns.append([int(v) for v in column] if plain else list(column))
-    return list(zip(*columns, strict=True))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.one_of(LOGS, CLEAN), st.sampled_from(["fail", "skip"]), st.sampled_from(["last", "none"]))
-def test_any_log_gives_a_correct_dataset_or_a_clear_error(
-    rows: list[Row], on_error: str, kind: str
-) -> None:
-    rows = as_text(rows)
-    expected = understood(rows)
-    complete = len(expected) == len(rows)
-    if (on_error == "fail" and not complete) or not learnable(expected, kind):
-        with pytest.raises(DataError, match=r"\w+.{20,}"):
-            split_of(rows, on_error=on_error, split=kind)
-        return
-    split, report = split_of(rows, on_error=on_error, split=kind, valid_share=0.5)
-    assert report.n_events == len(expected)
-    check_against_twin(split, expected, kind)
-
-
-def learnable(rows: list[Row], kind: str) -> bool:
-    """Whether there are two users, two items, all behaviors, and someone with two purchases."""
-    users, items, names = ({row[k] for row in rows} for k in range(3))
-    counts = Counter(user for user, _ in behaviors_of(rows, "buy"))
-    enough = kind == "none" or max(counts.values(), default=0) >= 2
-    return len(users) > 1 and len(items) > 1 and names == set(NAMES) and enough
-
-
-def check_against_twin(split: Split, rows: list[Row], kind: str) -> None:
-    assert split.train.users.ids.to_list() == sorted({row[0] for row in rows})
-    assert split.train.items.ids.to_list() == sorted({row[1] for row in rows})
-    buys = behaviors_of(rows, "buy")
-    counts = Counter(user for user, _ in buys)
-    test = {(u, i) for u, i in last_pairs(rows, "buy").items() if counts[u] >= 2}
-    test = test if kind == "last" else set()
-    assert held(split, split.test.get("buy")) == test
-    valid = held(split, split.valid.get("buy"))
-    left = [row for row in rows if row[2] != "buy" or row[:2] not in test]
-    assert valid <= set(last_pairs(left, "buy").items())
-    assert pairs_of(split, split.train.target) == buys - test - valid
-    for index, name in enumerate(NAMES):
-        pairs = behaviors_of(left, name) - (valid if name == "buy" else set())
-        assert pairs_of(split, split.train.interactions[index]) == pairs
-        times = split.train.times[index]
-        assert times is not None
-        assert times.tolist() == [last_time(rows, user, item, name) for user, item in sorted(pairs)]
-
-
-def last_time(rows: list[Row], *event: Any) -> int:
-    return max(row[3] for row in rows if row[:3] == event) * 1000
