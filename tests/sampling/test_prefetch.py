@@ -4,8 +4,10 @@ import threading
 import time
 
 import pytest
+import torch
 
-from cigf.sampling.prefetch import prefetch
+from cigf.sampling import prefetch as module
+from cigf.sampling.prefetch import ahead, prefetch
 
 
 def threads():
@@ -57,3 +59,14 @@ def test_closing_ends_the_thread():
     assert threads()
     batches.close()
     assert not threads()
+
+
+@pytest.mark.parametrize(
+    ("cores", "device", "expected"), [(1, "cpu", False), (99, "cpu", True), (1, "cuda", True)]
+)
+def test_working_ahead_is_chosen_where_it_pays(monkeypatch, cores, device, expected):
+    monkeypatch.setattr(module.os, "cpu_count", lambda: cores)
+    batches = ahead((number for number in range(10**6)), torch.device(device))
+    assert next(batches) == 0
+    assert bool(threads()) == expected
+    batches.close()

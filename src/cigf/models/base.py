@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cigf.graph.bipartite import BehaviorGraph
+from cigf.graph.gather_sum import Edges, gather_sum
 from cigf.losses import bpr
 from cigf.nn.heads import Head, Parts
 from cigf.ranking import Scorer
@@ -83,17 +84,17 @@ class MultiTaskRecommender(Recommender):
 
     def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
         """BPR of each behavior over its sampled pairs (CIGF eq. 17 without the L2 term)."""
-        # One gather for all behaviors, so that its gradient is one scatter.
         pairs = batch.pairs
         sizes = [len(each.rows) for each in pairs]
         users = self.head.user_parts(representations.users)
         items = self.head.item_parts(representations.items)
-        x = _gather(users, [each.rows for each in pairs], sizes)
-        positives = _gather(items, [each.positives for each in pairs], sizes)
-        negatives = _gather(items, [each.negatives for each in pairs], sizes)
+        chosen = [*(each.positives for each in pairs), *(each.negatives for each in pairs)]
+        x = _look_up(users, [each.rows for each in pairs], sizes)
+        y = _look_up(items, chosen, [*sizes, *sizes])
+        positives, negatives = y[: len(pairs)], y[len(pairs) :]
         losses = [
-            bpr(self.head.score(u, y, behavior), self.head.score(u, z, behavior))
-            for behavior, (u, y, z) in enumerate(zip(x, positives, negatives, strict=True))
+            bpr(self.head.score(x[b], positives[b], b), self.head.score(x[b], negatives[b], b))
+            for b in range(len(pairs))
         ]
         return torch.stack(losses)
 
@@ -102,8 +103,19 @@ class MultiTaskRecommender(Recommender):
         return self.head.scorer(representations.users, representations.items, behavior)
 
 
-def _gather(parts: Parts, rows: Sequence[Tensor], sizes: list[int]) -> list[Parts]:
-    """Look rows of all behaviors up at once; return the parts of each behavior's pairs."""
-    chosen = torch.cat(list(rows))
-    columns = [torch.split(part.index_select(0, chosen), sizes) for part in parts]
-    return list(zip(*columns, strict=True))
+def _look_up(parts: Parts, rows: Sequence[Tensor], sizes: list[int]) -> list[Parts]:
+    """Look up the rows of several sets of pairs at once; return the parts of each set.
+
+    A look-up is a gather-sum over one edge per pair: its gradient is then a gather-sum too, which
+    is several times faster than adding row by row.
+    """
+    chosen = torch.cat(list(rows)).int()
+    one_each = torch.arange(len(chosen) + 1, dtype=chosen.dtype, device=chosen.device)
+    edges = Edges(one_each, chosen, len(parts[0]))
+    transposed = edges.transpose()
+    columns = [torch.split(gather_sum(edges, transposed, part.flatten(1)), sizes) for part in parts]
+    shapes = [part.shape[1:] for part in parts]
+    return [
+        tuple(column[place].view(-1, *shape) for column, shape in zip(columns, shapes, strict=True))
+        for place in range(len(sizes))
+    ]

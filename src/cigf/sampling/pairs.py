@@ -3,7 +3,7 @@
 Axes: U users, I items, n pairs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -117,7 +117,7 @@ class PairSampler:
         """Batches per epoch."""
         return -(-self.users_per_epoch // self._config.batch_size)
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first_step: int = 0) -> Generator[Batch, None, None]:
         """Yield the batches of an epoch, from `first_step` on."""
         generator = numpy_generator(self._seed, "users", epoch)
         users = generator.permutation(self._users)[: self.users_per_epoch]

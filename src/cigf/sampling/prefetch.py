@@ -1,9 +1,12 @@
 """Prepare the next batches while the current one computes."""
 
+import os
 from collections.abc import Generator, Iterator
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
+
+import torch
 
 Element = TypeVar("Element")
 
@@ -47,6 +50,18 @@ def prefetch(source: Iterator[Element], depth: int = 4) -> Generator[Element, No
     finally:
         stopped.set()
         thread.join()
+
+
+def ahead(
+    source: Generator[Element, None, None], device: torch.device
+) -> Generator[Element, None, None]:
+    """Prefetch where that pays: on a GPU, or where a core is free beside those of the training.
+
+    A sampler that shares a core with one of torch's threads holds all of them up, because they
+    wait for each other after every operation: on 2 cores an epoch took 8 % longer with it.
+    """
+    free_core = (os.cpu_count() or 1) > torch.get_num_threads()
+    return prefetch(source) if free_core or device.type != "cpu" else source
 
 
 class _Failure:

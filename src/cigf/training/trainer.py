@@ -6,7 +6,7 @@ that is shown or stored besides checkpoints.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -17,7 +17,7 @@ from torch import Tensor
 from cigf.errors import DivergedError
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Recommender
-from cigf.sampling.prefetch import prefetch
+from cigf.sampling.prefetch import ahead
 from cigf.shapes import Batch
 from cigf.training.checkpoints import Checkpoints, Progress
 from cigf.training.config import TrainingConfig
@@ -37,7 +37,7 @@ class BatchSource(Protocol):
         """Batches per epoch."""
         ...
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first_step: int = 0) -> Generator[Batch, None, None]:
         """Batches of an epoch, from a step on; the same arguments give the same batches."""
         ...
 
@@ -175,7 +175,8 @@ class Trainer:
         sums = torch.tensor(progress.loss_sums, dtype=torch.float64, device=self._graph.device)
         started = saved = time.perf_counter()
         before = progress
-        with closing(prefetch(self._source.epoch(progress.epoch, progress.step))) as batches:
+        source = self._source.epoch(progress.epoch, progress.step)
+        with closing(ahead(source, self._graph.device)) as batches:
             for batch in batches:
                 step = progress.epoch * self._source.n_steps + progress.step
                 for group in optimizer.param_groups:
