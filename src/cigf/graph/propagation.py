@@ -197,5 +197,9 @@ def _add(total: Tensor | None, term: Tensor) -> Tensor:
 
 
 def _sum_last(x: Float[Tensor, "*axes D"]) -> Float[Tensor, "*axes"]:
-    """Sum over the last, short axis as a matrix product: several times faster than a reduction."""
-    return x @ x.new_ones(x.shape[-1])
+    """Sum over the last, short axis as a matrix product: faster than a reduction.
+
+    Flat, because a product of more than two axes may take a far slower way.
+    """
+    flat = x.reshape(-1, x.shape[-1])
+    return flat.mv(flat.new_ones(flat.shape[1])).view(x.shape[:-1])

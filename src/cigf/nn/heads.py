@@ -126,10 +126,10 @@ class MESIHead(Head):
         return [self.gate]
 
     def _user_gates(self, x: Float[Tensor, "n B D"]) -> Float[Tensor, "n B B"]:
-        return x @ self.gate[: x.shape[2]]
+        return nn.functional.linear(x, self.gate[: x.shape[2]].t().contiguous())
 
     def _item_gates(self, y: Float[Tensor, "n B D"]) -> Float[Tensor, "n B B"]:
-        return y @ self.gate[y.shape[2] :] + self.gate_bias
+        return nn.functional.linear(y, self.gate[y.shape[2] :].t().contiguous(), self.gate_bias)
 
 
 class BilinearHead(Head):
