@@ -4,6 +4,7 @@ Axes: U users, I items, B behaviors, F width.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ class BehaviorGraph:
         self.to_users = tuple(to_users)
         self.to_items = tuple(to_items)
         self._degree_powers: dict[float, Nodes] = {}
+        self.derived: dict[str, Any] = {}
+        """What other modules compute from the edges alone, and need only once."""
 
     @classmethod
     def build(

@@ -6,6 +6,7 @@ receiving nodes and "columns" the sending ones.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -43,6 +44,20 @@ class Side:
     transposed: Sequence[Edges | None]
     receive: Tensor
     send: Tensor | None
+
+    @cached_property
+    def receive_by_chain(self) -> Float[Tensor, "rows 1 B B"]:
+        """`receive` for every chain: written out, because broadcasting short axes is slow."""
+        n_behaviors = self.receive.shape[1]
+        return self.receive[:, None, None].expand(-1, 1, n_behaviors, -1).contiguous()
+
+
+def propagate_all(graph: BehaviorGraph, normalization: Normalization) -> "Propagation":
+    """Return the propagation for all users: built once per graph, whose edges never change."""
+    known: dict[str, Propagation] = graph.derived
+    if normalization not in known:
+        known[normalization] = Propagation(graph, normalization)
+    return known[normalization]
 
 
 class Propagation:
@@ -110,7 +125,7 @@ class Propagation:
 def _mix(
     side: Side, x: Float[Tensor, "columns C B D"], weights: Float[Tensor, "rows H B B"]
 ) -> Float[Tensor, "rows HC B D"]:
-    scaled = weights * side.receive[:, None, None, :]
+    scaled = weights * side.receive_by_chain
     out: Tensor = _WeightedGatherSum.apply(x, scaled, side)  # type: ignore[no-untyped-call]
     return out
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cigf.config import Config
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.propagation import Normalization, Propagation
+from cigf.graph.propagation import Normalization, Propagation, propagate_all
 from cigf.models.base import MultiTaskRecommender, Representations, Sizes
 from cigf.nn.aggregators import AggregatorName, build_aggregator
 from cigf.nn.attention import AttentionVariant, build_attention
@@ -91,7 +91,7 @@ class CIGF(MultiTaskRecommender):
     ) -> Representations:
         """Propagate the embeddings through CIGCN; only the last layer is limited to `users`."""
         normalization = self.config.normalization
-        complete = Propagation(graph, normalization)
+        complete = propagate_all(graph, normalization)
         last = complete if users is None else Propagation(graph, normalization, users)
         steps = [complete] * (self.config.n_layers - 1) + [last]
         nodes = self.convolution(steps, Nodes(self.user_embedding, self.item_embedding))
