@@ -37,7 +37,7 @@ check: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-report=term -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 -n 2 --dist loadfile
 
 data: setup
 	$(BIN)/python -m pytest -m data
