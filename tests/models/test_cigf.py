@@ -127,6 +127,27 @@ def test_training_scores_are_the_ranking_scores(options):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
 
 
+@pytest.mark.parametrize("options", [{}, {"head": "ple"}, {"head": "bilinear"}], ids=str)
+def test_scores_of_sets_are_those_of_their_pairs(options):
+    matrices = random_matrices()
+    model = build(matrices, options)
+    encoded = encode(model, matrices)
+    generator = torch.Generator().manual_seed(0)
+    sizes = [5, 0, 3]
+    rows = torch.randint(7, (8,), generator=generator)
+    chosen = torch.randint(11, (2, 8), generator=generator)
+    users = tuple(part[rows] for part in model.head.user_parts(encoded.users))
+    items = tuple(part[chosen] for part in model.head.item_parts(encoded.items))
+    found = model.head.score_sets(users, items, sizes)
+    starts = [0, 5, 5]
+    for task, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+        place = slice(start, start + size)
+        for each in range(2):
+            pairs = rows[place], chosen[each, place]
+            expected = model.scorer(encoded, task).pairs(*pairs)
+            torch.testing.assert_close(found[task][each], expected, rtol=1e-4, atol=1e-2)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -4,7 +4,6 @@ Axes: U users, I items, B behaviors (or the model's own number of representation
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -88,34 +87,28 @@ class MultiTaskRecommender(Recommender):
         sizes = [len(each.rows) for each in pairs]
         users = self.head.user_parts(representations.users)
         items = self.head.item_parts(representations.items)
+        rows = torch.cat([each.rows for each in pairs])
         chosen = [*(each.positives for each in pairs), *(each.negatives for each in pairs)]
-        x = _look_up(users, [each.rows for each in pairs], sizes)
-        y = _look_up(items, chosen, [*sizes, *sizes])
-        positives, negatives = y[: len(pairs)], y[len(pairs) :]
-        losses = [
-            bpr(self.head.score(x[b], positives[b], b), self.head.score(x[b], negatives[b], b))
-            for b in range(len(pairs))
-        ]
-        return torch.stack(losses)
+        x = _look_up(users, rows)
+        y = tuple(part.view(2, -1, *part.shape[1:]) for part in _look_up(items, torch.cat(chosen)))
+        scores = self.head.score_sets(x, y, sizes)
+        return torch.stack([bpr(positive, negative) for positive, negative in scores])
 
     def scorer(self, representations: Representations, behavior: int) -> Scorer:
         """The head's scorer."""
         return self.head.scorer(representations.users, representations.items, behavior)
 
 
-def _look_up(parts: Parts, rows: Sequence[Tensor], sizes: list[int]) -> list[Parts]:
-    """Look up the rows of several sets of pairs at once; return the parts of each set.
+def _look_up(parts: Parts, rows: Int[Tensor, "n"]) -> Parts:
+    """Look up rows of all parts.
 
     A look-up is a gather-sum over one edge per pair: its gradient is then a gather-sum too, which
     is several times faster than adding row by row.
     """
-    chosen = torch.cat(list(rows)).int()
+    chosen = rows.int()
     one_each = torch.arange(len(chosen) + 1, dtype=chosen.dtype, device=chosen.device)
     edges = Edges(one_each, chosen, len(parts[0]))
     transposed = edges.transpose()
-    columns = [torch.split(gather_sum(edges, transposed, part.flatten(1)), sizes) for part in parts]
-    shapes = [part.shape[1:] for part in parts]
-    return [
-        tuple(column[place].view(-1, *shape) for column, shape in zip(columns, shapes, strict=True))
-        for place in range(len(sizes))
-    ]
+    return tuple(
+        gather_sum(edges, transposed, part.flatten(1)).view(-1, *part.shape[1:]) for part in parts
+    )

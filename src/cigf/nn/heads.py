@@ -8,7 +8,7 @@ Axes: n pairs, U users, I items, B behaviors, D embedding size, _ a head's own w
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -59,6 +59,32 @@ class Head(nn.Module, ABC):
     def score(self, users: Parts, items: Parts, behavior: int) -> Float[Tensor, "n"]:
         """Combine the parts of n pairs to their scores for one task."""
 
+    def score_sets(
+        self, users: Parts, items: Parts, sizes: Sequence[int]
+    ) -> list[Float[Tensor, "s n"]]:
+        """Score each task's own pairs, a user with `s` items each.
+
+        Args:
+            users: Parts of all tasks' users, one task after the other; (pairs, ...).
+            items: Parts of their items, (s, pairs, ...).
+            sizes: Number of pairs of each task.
+        """
+        split_users = [torch.split(part, list(sizes)) for part in users]
+        split_items = [torch.split(part, list(sizes), dim=1) for part in items]
+        return [
+            torch.stack(
+                [
+                    self.score(
+                        tuple(part[task] for part in split_users),
+                        tuple(part[task][each] for part in split_items),
+                        task,
+                    )
+                    for each in range(len(items[0]))
+                ]
+            )
+            for task in range(len(sizes))
+        ]
+
     @abstractmethod
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
@@ -102,12 +128,28 @@ class MESIHead(Head):
     def score(self, users: Parts, items: Parts, behavior: int) -> Float[Tensor, "n"]:
         """Score pairs: o = scale * sum_j softmax_j(gate) <x_j, y_j>."""
         (x, user_gates), (y, item_gates) = users, items
-        n_behaviors, size = self._sizes
-        experts = short_dots(x, y, size)
-        gates = (user_gates + item_gates).view(-1, n_behaviors, n_behaviors)[:, behavior]
+        experts = short_dots(x, y[None], self._sizes[1])
+        return self._weigh(experts, (user_gates + item_gates)[None], behavior)[0]
+
+    def score_sets(
+        self, users: Parts, items: Parts, sizes: Sequence[int]
+    ) -> list[Float[Tensor, "s n"]]:
+        """All tasks at once, because the experts' outputs do not depend on the task."""
+        (x, user_gates), (y, item_gates) = users, items
+        experts = torch.split(short_dots(x, y, self._sizes[1]), list(sizes), dim=1)
+        gates = torch.split(user_gates + item_gates, list(sizes), dim=1)
+        return [
+            self._weigh(*pair, task) for task, pair in enumerate(zip(experts, gates, strict=True))
+        ]
+
+    def _weigh(
+        self, experts: Float[Tensor, "s n E"], gates: Float[Tensor, "s n _"], behavior: int
+    ) -> Float[Tensor, "s n"]:
+        n_behaviors = self._sizes[0]
+        own = gates[..., behavior * n_behaviors : (behavior + 1) * n_behaviors]
         # Experts before pairs: a softmax over a short last axis takes four times as long.
-        weights = gates.t().softmax(0)
-        return self.scale * (weights * experts.t()).sum(0)
+        weights = own.movedim(2, 0).softmax(0)
+        return self.scale * (weights * experts.movedim(2, 0)).sum(0)
 
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
