@@ -18,7 +18,7 @@ from cigf.experiment.config import load_experiment
 from cigf.experiment.training import fit_split
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.cigf import CIGF
-from cigf.sampling.pairs import PairSampler
+from cigf.sampling.users import UserSampler
 from cigf.shapes import Batch
 from cigf.training.events import EpochRecord, Listener
 
@@ -46,7 +46,7 @@ def run(options: Options) -> list[Figure]:
     model, l2 = fitted.model, config.training.l2
     assert isinstance(model, CIGF)
     interactions = split.history("test").interactions
-    sampler = PairSampler(interactions, config.sampling, config.seed)
+    sampler = UserSampler(interactions, config.sampling, config.seed)
     program = Straightforward(model, interactions, l2)
     difference = loss_difference(model, program, interactions, next(sampler.epoch(0)))
     steps = step_seconds(program, interactions, config.sampling, config.training, options.repeats)

@@ -18,15 +18,19 @@ from cigf.data.synthetic import generate_log
 from cigf.errors import CigfError
 from cigf.evaluation.metrics import METRICS
 from cigf.experiment.config import DataConfig, EvaluationConfig, ExperimentConfig, load_experiment
-from cigf.models.cigf import CIGFConfig
+from cigf.models.registry import MODELS
 from cigf.sampling.config import SamplingConfig
 from cigf.training.config import TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *GUIDE]
+MODEL_PAGES = sorted((ROOT / "docs" / "models").glob("*.md"))
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
+    *GUIDE,
+    *MODEL_PAGES,
+]
 SECTIONS = {
-    "model": CIGFConfig,
     "sampling": SamplingConfig,
     "training": TrainingConfig,
     "data": DataConfig,
@@ -222,8 +226,30 @@ def option_rows(config):
 def test_the_tables_of_options_are_those_of_the_code(section):
     text = (ROOT / "docs" / "guide" / "conventions.md").read_text()
     table = text.split(f"### `[{section}]`")[1].split("\n#")[0]
-    rows = [line for line in table.splitlines() if line.startswith("| `")]
-    assert rows == list(option_rows(SECTIONS[section]))
+    assert table_rows(table) == list(option_rows(SECTIONS[section]))
+
+
+def table_rows(text):
+    return [line for line in text.splitlines() if line.startswith("| `")]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_has_a_page_with_its_options(model):
+    text = (ROOT / "docs" / "models" / f"{model}.md").read_text()
+    table = text.split("## Options\n")[1].split("\n## ")[0]
+    assert table_rows(table) == list(option_rows(MODELS[model].config))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_conventions_name_every_model(model):
+    assert f"models/{model}.md" in (ROOT / "docs" / "guide" / "conventions.md").read_text()
+
+
+@pytest.mark.parametrize("model", sorted(set(MODELS) - {"cigf"}))
+def test_every_model_has_a_matched_experiment(model):
+    experiment = load_experiment(ROOT / "experiments" / "matched" / f"{model}.toml")
+    assert experiment.model_name == model
+    assert experiment.model.model_dump().get("embedding_size", 16) == 16
 
 
 def test_the_table_of_metrics_is_that_of_the_code():

@@ -20,9 +20,13 @@ pass of a graph moves all of them.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor
+
+Learns = Literal["behaviors", "target", "union"]
+"""Whose labels a model learns from: every behavior's, the target's alone, or those of the pairs
+that have any behavior, each pair with all of its labels."""
 
 
 class Nodes(NamedTuple):
@@ -42,8 +46,10 @@ class Pairs:
 
     Args:
         rows: Position of each pair's user in `Batch.users`, shape (n,), int64, ascending.
-        positives: Items she interacted with under that behavior, shape (n,), int64.
-        negatives: Items she did not interact with under that behavior, shape (n,), int64.
+        positives: Items she interacted with under that behavior, shape (n,), int64. Where there
+            are several negatives per positive, a positive stands as often, one after the other.
+        negatives: Items she did not interact with under that behavior, shape (n,), int64; shape
+            (0,) where no negatives are sampled.
     """
 
     rows: Tensor
@@ -57,11 +63,17 @@ class Batch:
 
     Args:
         users: The distinct users of the batch, shape (u,), int64.
-        pairs: One `Pairs` per behavior in the dataset's order; some may be empty.
+        pairs: One `Pairs` per behavior in the dataset's order, of which some may be empty; or,
+            for a model that learns from the union of the behaviors, that union's alone.
+        labels: Of the union's positive pairs: 1 where the pair has the behavior, else 0; shape
+            (n, B), float32.
+        negatives_per_positive: How often a positive stands in the pairs, if it has negatives.
     """
 
     users: Tensor
     pairs: tuple[Pairs, ...]
+    labels: Tensor | None = None
+    negatives_per_positive: int = 1
 
     @property
     def n_pairs(self) -> int:

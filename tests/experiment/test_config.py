@@ -1,12 +1,19 @@
 """Experiment files and settings."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cigf.data.options import PrepareOptions
+from cigf.data.prepare import prepare
+from cigf.data.synthetic import generate_log
 from cigf.errors import ConfigError
 from cigf.experiment.config import ExperimentConfig, load_experiment
+from cigf.experiment.training import train_run
+from cigf.models.registry import MODELS
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -16,7 +23,7 @@ def test_defaults_survive_a_round_trip_through_toml():
     assert ExperimentConfig.parse(tomllib.loads(config.to_toml())) == config
 
 
-@pytest.mark.parametrize("file", sorted(EXPERIMENTS.glob("*.toml")), ids=lambda f: f.stem)
+@pytest.mark.parametrize("file", sorted(EXPERIMENTS.glob("**/*.toml")), ids=lambda f: f.stem)
 def test_every_experiment_file_can_be_read(file):
     config = load_experiment(file)
     assert ExperimentConfig.parse(config.to_dict()) == config
@@ -79,3 +86,33 @@ def test_the_model_option_wins():
     assert load_experiment(None, [], model="cigf").model_name == "cigf"
     with pytest.raises(ConfigError, match="model 'lightgcm' is unknown"):
         load_experiment(None, [], model="lightgcm")
+
+
+@pytest.fixture
+def particular(monkeypatch):
+    """A model with settings of its own, which takes no data with three behaviors."""
+
+    def check(config, dataset):
+        if len(dataset.behaviors) == 3:
+            raise ConfigError("particular takes any number of behaviors but three")
+
+    defaults = {"training": {"epochs": 7}, "sampling": {"batch_size": 3}}
+    entry = replace(MODELS["cigf"], defaults=defaults, check=check)
+    monkeypatch.setitem(MODELS, "particular", entry)
+
+
+def test_a_models_own_settings_lie_under_the_users(particular):
+    config = load_experiment(None, ["training.l2=0.5"], "particular")
+    assert (config.training.epochs, config.training.l2) == (7, 0.5)
+    assert config.sampling.batch_size == 3
+    assert load_experiment(None, ["training.epochs=8"], "particular").training.epochs == 8
+    assert load_experiment().training.epochs == 100
+
+
+def test_a_model_can_refuse_a_dataset_before_anything_is_written(particular, tmp_path):
+    log = generate_log(31, 23, 900, generator=np.random.default_rng(0))
+    prepare(log, tmp_path / "dataset", PrepareOptions())
+    config = load_experiment(None, [], "particular")
+    with pytest.raises(ConfigError, match="any number of behaviors but three"):
+        train_run(tmp_path / "dataset", tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()

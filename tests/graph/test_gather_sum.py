@@ -91,3 +91,22 @@ def test_read_only_arrays_can_be_built_from():
     matrix.indices.flags.writeable = False
     matrix.indptr.flags.writeable = False
     assert BehaviorGraph.build([matrix]).to_users[0].degrees.sum() == matrix.nnz
+
+
+def test_one_behavior_and_the_union_are_graphs_of_their_own():
+    matrices = random_matrices(n_users=13, n_items=17)
+    graph = BehaviorGraph.build(matrices)
+    x = Nodes(torch.randn(13, 3), torch.randn(17, 3))
+    dense = [torch.from_numpy(matrix.toarray()).float() for matrix in matrices]
+    union = torch.stack(dense).amax(0)
+    for found, expected in [
+        (graph.only(-1), dense[-1]),
+        (graph.only(0), dense[0]),
+        (graph.union(), union),
+    ]:
+        assert found.n_behaviors == 1
+        sums = found.gather_sum(0, x)
+        torch.testing.assert_close(sums.users, expected @ x.items)
+        torch.testing.assert_close(sums.items, expected.T @ x.users)
+    assert graph.only(2) is graph.only(-1)
+    assert graph.union() is graph.union()

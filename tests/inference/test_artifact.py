@@ -7,7 +7,7 @@ import torch
 from inference_toys import N_BEHAVIORS, N_ITEMS, N_USERS, random_history, write_artifact
 from safetensors.torch import load_file, save_file
 
-from cigf.errors import ArtifactError, DataError, OutputError
+from cigf.errors import ArtifactError, ConfigError, DataError, OutputError
 from cigf.inference.artifact import find_artifact, load_artifact
 from cigf.inference.manifest import describe_files, read_manifest, write_manifest
 
@@ -47,6 +47,14 @@ def test_scores_are_those_of_the_model(tmp_path, history, behavior):
 def test_an_unknown_behavior_has_no_scorer(artifact_folder):
     with pytest.raises(DataError, match=r"behavior 'bye' .* did you mean buy"):
         load_artifact(artifact_folder).scorer("bye")
+
+
+def test_a_model_of_the_target_alone_says_so(artifact_folder, monkeypatch):
+    artifact = load_artifact(artifact_folder)
+    monkeypatch.setattr(type(artifact.model), "learns", "target")
+    with pytest.raises(ConfigError, match="cigf predicts buy alone; view given"):
+        artifact.scorer("view")
+    assert artifact.scorer("buy").n_users == N_USERS
 
 
 def test_equal_input_gives_equal_bytes(tmp_path):

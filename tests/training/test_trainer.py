@@ -5,13 +5,15 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import dropout
 
 from cigf.errors import ArtifactError, DivergedError
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.models.base import Sizes
+from cigf.models.base import Representations, Sizes
+from cigf.models.cigf import CIGF
 from cigf.models.registry import build_model, parse_model_config
 from cigf.sampling.config import SamplingConfig
-from cigf.sampling.pairs import PairSampler
+from cigf.sampling.users import UserSampler
 from cigf.testing.toy import random_matrices
 from cigf.training.checkpoints import Checkpoints
 from cigf.training.config import TrainingConfig
@@ -48,14 +50,15 @@ def fresh_model(**options):
     return build_model("cigf", parse_model_config("cigf", options), sizes, 0)
 
 
-def trainer(folder=None, validate=None, listener=None, fingerprint="f", **options):
+def trainer(folder=None, validate=None, listener=None, fingerprint="f", seed=0, **options):
     sampling = SamplingConfig(users_per_epoch=12, batch_size=5, positives_per_user=4)
     defaults = {"epochs": 4, "learning_rate": 0.01, "evaluate_every": 1}
     return Trainer(
         TrainingConfig.parse({**defaults, **options}),
         ("view", "cart", "buy"),
         BehaviorGraph.build(MATRICES),
-        PairSampler(MATRICES, sampling, 0),
+        UserSampler(MATRICES, sampling, 0),
+        seed=seed,
         validate=validate,
         checkpoints=Checkpoints(folder, fingerprint) if folder else None,
         listener=listener,
@@ -257,3 +260,34 @@ def test_listeners_pass_everything_on():
     assert one.heard == two.heard
     assert one.records == two.records
     assert one.heard[-1] == ("end", "all 1 epochs done")
+
+
+class Noisy(CIGF):
+    """CIGF with dropout on what it encodes."""
+
+    def encode(self, graph, users=None):
+        encoded = super().encode(graph, users)
+        users, items = (dropout(x, 0.5, self.training) for x in (encoded.users, encoded.items))
+        return Representations(users, items)
+
+
+def noisy_model():
+    config = parse_model_config("cigf", {})
+    return Noisy(config, Sizes(13, 17, 3), torch.Generator().manual_seed(0))
+
+
+def test_dropout_is_a_function_of_the_step_and_leaves_the_callers_generator_alone(tmp_path):
+    whole = noisy_model()
+    before = torch.get_rng_state()
+    trainer().fit(whole)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(17)  # of no effect on what the trainer draws
+    stopped = noisy_model()
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path, listener=Recorder((3, 1))).fit(stopped)
+    resumed = noisy_model()
+    trainer(tmp_path).fit(resumed)
+    assert equal(weights(resumed), weights(whole))
+    other = noisy_model()
+    trainer(seed=1).fit(other)
+    assert not equal(weights(other), weights(whole))

@@ -86,6 +86,12 @@ def contains(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.b
     return found
 
 
+def union_of(matrices: Sequence[Matrix]) -> Matrix:
+    """Return the pairs that any of the matrices has."""
+    keys = sorted_unique(np.concatenate([pair_keys(matrix) for matrix in matrices]))
+    return matrix_from_keys(keys, matrices[0].shape)
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """K behaviors of U users with I items, as binary matrices.

@@ -12,7 +12,7 @@ from cigf.config import Config, merge_settings, read_toml
 from cigf.errors import ConfigError, did_you_mean
 from cigf.evaluation.metrics import DEFAULT_METRICS, metric_names
 from cigf.evaluation.protocols import split_name
-from cigf.models.registry import parse_model_config
+from cigf.models.registry import model_entry, parse_model_config
 from cigf.sampling.config import SamplingConfig
 from cigf.training.config import TrainingConfig
 
@@ -72,7 +72,7 @@ class ExperimentConfig:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "ExperimentConfig":
-        """Build from plain values, as read from TOML.
+        """Build from plain values, as read from TOML; a model's own defaults come before ours.
 
         Raises:
             ConfigError: A section or option is unknown, or a value is not allowed.
@@ -87,12 +87,18 @@ class ExperimentConfig:
                 raise ConfigError(f"{name} is a section, not an option: write [{name}]")
         model = dict(values.get("model", {}))
         name = model.pop("name", DEFAULT_MODEL)
+        options = parse_model_config(name, model)
+        defaults = model_entry(name).defaults
+        sampling, training = (
+            {**defaults.get(section, {}), **values.get(section, {})}
+            for section in ("sampling", "training")
+        )
         return cls(
             seed=_parse_seed(values.get("seed", 0)),
             model_name=name,
-            model=parse_model_config(name, model),
-            sampling=SamplingConfig.parse(values.get("sampling", {}), "sampling"),
-            training=TrainingConfig.parse(values.get("training", {}), "training"),
+            model=options,
+            sampling=SamplingConfig.parse(sampling, "sampling"),
+            training=TrainingConfig.parse(training, "training"),
             data=DataConfig.parse(values.get("data", {}), "data"),
             evaluation=EvaluationConfig.parse(values.get("evaluation", {}), "evaluation"),
         )

@@ -18,8 +18,8 @@ from cigf.experiment.folder import MetricsFile, RunFolder
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.inference.artifact import save_artifact
 from cigf.models.base import Recommender, Representations, Sizes
-from cigf.models.registry import build_model
-from cigf.sampling.pairs import PairSampler
+from cigf.models.registry import build_model, check_model
+from cigf.sampling.build import build_sampler
 from cigf.seeding import derive_seed
 from cigf.training.checkpoints import Checkpoints
 from cigf.training.events import Listener, Listeners
@@ -82,6 +82,7 @@ def fit_split(
     """
     chosen = choose_device(device)
     learned = split.train if config.data.train_on == "train" else split.history("test")
+    check_model(config.model_name, config.model, learned)
     graph = BehaviorGraph.build(learned.interactions, chosen)
     sizes = Sizes(learned.n_users, learned.n_items, len(learned.behaviors))
     seed = derive_seed(config.seed, "weights")
@@ -91,7 +92,10 @@ def fit_split(
         config.training,
         learned.behaviors.names,
         graph,
-        PairSampler(learned.interactions, config.sampling, config.seed, chosen),
+        build_sampler(
+            learned.interactions, config.sampling, config.seed, chosen, learns=model.learns
+        ),
+        seed=config.seed,
         validate=validate,
         checkpoints=Checkpoints(checkpoints, _fingerprint(learned, config)),
         listener=listener,
@@ -139,7 +143,9 @@ def train_run(
         config = config or load_experiment(folder.config)
     else:
         config = config or ExperimentConfig()
-        choose_device(device)  # whatever can be refused is refused before an old run is removed
+        # Whatever can be refused is refused before an old run is removed.
+        choose_device(device)
+        check_model(config.model_name, config.model, split.train)
         folder.begin(force=force)
         folder.config.write_text(config.to_toml(), encoding="utf-8")
     info = {

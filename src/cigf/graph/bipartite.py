@@ -4,14 +4,14 @@ Axes: U users, I items, B behaviors, F width.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from cigf.graph.gather_sum import Edges, gather_sum
+from cigf.graph.gather_sum import Edges, gather_sum, merge_edges
 from cigf.shapes import Nodes
 
 
@@ -69,6 +69,21 @@ class BehaviorGraph:
                 _powers(self.to_users, power), _powers(self.to_items, power)
             )
         return self._degree_powers[power]
+
+    def only(self, behavior: int) -> "BehaviorGraph":
+        """Return the graph of one behavior alone; made once."""
+        name = f"only {behavior % self.n_behaviors}"
+        if name not in self.derived:
+            self.derived[name] = BehaviorGraph([self.to_users[behavior]], [self.to_items[behavior]])
+        return cast("BehaviorGraph", self.derived[name])
+
+    def union(self) -> "BehaviorGraph":
+        """Return the graph of the pairs that have any behavior; made once."""
+        if "union" not in self.derived:
+            self.derived["union"] = BehaviorGraph(
+                [merge_edges(self.to_users)], [merge_edges(self.to_items)]
+            )
+        return cast("BehaviorGraph", self.derived["union"])
 
     def gather_sum(self, behavior: int, x: Nodes) -> Nodes:
         """Sum every node's neighbors under one behavior: A x, with x of shapes (U, F), (I, F)."""

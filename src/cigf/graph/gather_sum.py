@@ -4,6 +4,7 @@
 transpose is kept beside it, so the gradient is the same operator on the transposed edges.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,18 @@ class Edges:
         """Return the same edges by sender."""
         by_sort = self.indices.device.type != "cpu"
         return transpose_by_sort(self) if by_sort else transpose_by_counting(self)
+
+
+def merge_edges(several: Sequence[Edges]) -> Edges:
+    """Return the edges that any of several sets over the same nodes has, each once."""
+    first = several[0]
+    every = [torch.repeat_interleave(e.degrees) * e.n_columns + e.indices for e in several]
+    keys = torch.unique(torch.cat(every))
+    rows, columns = keys // first.n_columns, keys % first.n_columns
+    counts = torch.bincount(rows, minlength=first.n_rows)
+    offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+    kind = first.indices.dtype if len(keys) < 2**31 else torch.int64
+    return Edges(offsets.to(kind), columns.to(kind), first.n_columns)
 
 
 def transpose_by_counting(edges: Edges) -> Edges:

@@ -62,9 +62,15 @@ class Artifact:
 
         Raises:
             DataError: There is no such behavior.
+            ConfigError: The model predicts the target alone, and this is another behavior.
         """
         behaviors = self.history.behaviors
         chosen = behaviors.target if behavior is None else behaviors.index(behavior)
+        if self.model.learns == "target" and chosen != behaviors.target:
+            raise ConfigError(
+                f"{self.manifest.model} predicts {behaviors.target_name} alone; {behavior} given. "
+                "Leave the behavior out, or train a model that learns from every behavior's labels"
+            )
         with torch.no_grad():
             return self.model.scorer(self.representations, chosen)
 

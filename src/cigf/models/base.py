@@ -5,17 +5,20 @@ Axes: U users, I items, B behaviors (or the model's own number of representation
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.gather_sum import Edges, gather_sum
 from cigf.losses import bpr
 from cigf.nn.heads import Head, Parts
-from cigf.ranking import Scorer
-from cigf.shapes import Batch
+from cigf.nn.products import short_dots
+from cigf.ranking import ScoreFactors, Scorer
+from cigf.shapes import Batch, Learns
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,13 @@ class Representations:
 
 
 class Recommender(nn.Module, ABC):
-    """Abstract model. `encode` has no side effects, and `loss` leaves no state behind."""
+    """Abstract model. `encode` has no side effects, and `loss` leaves no state behind.
+
+    Dropout draws from torch's global generator, which the trainer seeds for every step.
+    """
+
+    learns: ClassVar[Learns] = "behaviors"
+    """What the batches hold; a model that learns the target alone predicts the target alone."""
 
     @abstractmethod
     def encode(
@@ -97,6 +106,46 @@ class MultiTaskRecommender(Recommender):
     def scorer(self, representations: Representations, behavior: int) -> Scorer:
         """The head's scorer."""
         return self.head.scorer(representations.users, representations.items, behavior)
+
+
+class TargetRecommender(Recommender):
+    """A recommender that learns from the target's labels alone."""
+
+    learns: ClassVar[Learns] = "target"
+
+    @abstractmethod
+    def target_loss(self, representations: Representations, batch: Batch) -> Float[Tensor, ""]:
+        """Return the loss of the target's pairs, `batch.pairs[-1]`."""
+
+    def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
+        """The target's loss in the target's place, zeros in the others."""
+        return pad(self.target_loss(representations, batch)[None], (len(batch.pairs) - 1, 0))
+
+
+class DotRecommender(TargetRecommender):
+    """A recommender of the target whose score is the inner product of two vectors, by BPR."""
+
+    def target_loss(self, representations: Representations, batch: Batch) -> Float[Tensor, ""]:
+        """BPR over the target's pairs, plus `penalty`."""
+        pairs = batch.pairs[-1]
+        users, items = representations.users[:, 0], representations.items[:, 0]
+        x = look_up(users, pairs.rows)
+        y = look_up(items, torch.cat([pairs.positives, pairs.negatives])).view(2, *x.shape)
+        positive, negative = short_dots(x, y, x.shape[1])[:, :, 0]
+        return bpr(positive, negative) + self.penalty(representations, batch)
+
+    def penalty(self, representations: Representations, batch: Batch) -> Tensor | float:
+        """Return what the loss adds for large vectors of the batch; nothing by default."""
+        return 0.0
+
+    def scorer(self, representations: Representations, behavior: int) -> Scorer:
+        """Inner products: one matrix product for a block of users."""
+        return ScoreFactors(representations.users, representations.items)
+
+
+def look_up(vectors: Float[Tensor, "rows *width"], rows: Int[Tensor, "n"]) -> Tensor:
+    """Return some rows, (n, *width); see `_look_up` for why not by indexing."""
+    return _look_up((vectors,), rows)[0]
 
 
 def _look_up(parts: Parts, rows: Int[Tensor, "n"]) -> Parts:

@@ -1,12 +1,13 @@
 """The models by name: a literal table, the only place where a string becomes a model class."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from cigf.config import Config
+from cigf.data.dataset import Dataset
 from cigf.errors import ConfigError, did_you_mean
 from cigf.models.base import Recommender, Sizes
 from cigf.models.cigf import CIGF, CIGFConfig
@@ -14,10 +15,20 @@ from cigf.models.cigf import CIGF, CIGFConfig
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model's configuration class and its constructor."""
+    """What the rest of the program knows of a model.
+
+    Args:
+        config: The class of its options.
+        build: Its constructor: options, sizes and the source of the initial weights.
+        defaults: Options of the sections [sampling] and [training] as its authors set them,
+            where they differ from the general ones: section -> option -> value.
+        check: Raises ConfigError where the model, with these options, cannot take a dataset.
+    """
 
     config: type[Config]
     build: Callable[[Any, Sizes, torch.Generator], Recommender]
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    check: Callable[[Any, Dataset], None] | None = None
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -45,6 +56,17 @@ def parse_model_config(name: str, values: Mapping[str, Any]) -> Config:
         ConfigError: The model or one of the options is unknown, or a value is out of range.
     """
     return model_entry(name).config.parse(values, section="model")
+
+
+def check_model(name: str, config: Config, dataset: Dataset) -> None:
+    """Refuse a dataset that the model cannot take, before any training.
+
+    Raises:
+        ConfigError: It cannot; says why.
+    """
+    check = model_entry(name).check
+    if check is not None:
+        check(config, dataset)
 
 
 def build_model(name: str, config: Config, sizes: Sizes, seed: int) -> Recommender:

@@ -1,6 +1,7 @@
 """Small datasets and batches for the contract suite; sizes of axes are different primes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,8 +15,8 @@ from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Recommender
 from cigf.ranking import Scorer
 from cigf.sampling.config import SamplingConfig
-from cigf.sampling.pairs import PairSampler
-from cigf.shapes import Batch
+from cigf.sampling.users import UserSampler
+from cigf.shapes import Batch, Learns
 from cigf.training.config import TrainingConfig
 from cigf.training.optimizers import build_optimizer
 
@@ -60,14 +61,16 @@ def toy_dataset(matrices: Sequence[Matrix]) -> Dataset:
     )
 
 
-def one_batch(matrices: Sequence[Matrix], seed: int = 0, most: int = 5) -> Batch:
+def one_batch(
+    matrices: Sequence[Matrix],
+    seed: int = 0,
+    learns: Learns = "behaviors",
+    sampling: Mapping[str, Any] | None = None,
+) -> Batch:
     """Sample one batch with all users."""
-    config = SamplingConfig(
-        users_per_epoch=matrices[0].shape[0],
-        batch_size=matrices[0].shape[0],
-        positives_per_user=most,
-    )
-    return next(PairSampler(matrices, config, seed).epoch(0))
+    sizes = {"users_per_epoch": matrices[0].shape[0], "batch_size": matrices[0].shape[0]}
+    config = SamplingConfig.parse({"positives_per_user": 5, **(sampling or {}), **sizes})
+    return next(UserSampler(matrices, config, seed, learns=learns).epoch(0))
 
 
 def train_steps(
@@ -76,19 +79,22 @@ def train_steps(
     n_steps: int,
     learning_rate: float = 0.01,
     batch: Batch | None = None,
+    sampling: Mapping[str, Any] | None = None,
 ) -> list[float]:
     """Train by Adam, on one fixed batch or on new ones; return the losses."""
     graph = BehaviorGraph.build(matrices)
     options = TrainingConfig.parse({"learning_rate": learning_rate, "l2": 0.0})
     optimizer = build_optimizer(model, options)
     losses = []
-    for step in range(n_steps):
-        used = batch or one_batch(matrices, seed=step)
-        optimizer.zero_grad()
-        loss = model.loss(model.encode(graph, used.users), used).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        losses.append(loss.item())
+    with torch.random.fork_rng([]):
+        for step in range(n_steps):
+            used = batch or one_batch(matrices, step, model.learns, sampling)
+            torch.manual_seed(step)
+            optimizer.zero_grad()
+            loss = model.loss(model.encode(graph, used.users), used).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(loss.item())
     return losses
 
 
@@ -98,6 +104,9 @@ def all_scores(
 ) -> NDArray[np.float32]:
     """Score every user with every item, shape (U, I)."""
     graph = BehaviorGraph.build(matrices)
+    training = model.training
+    model.eval()
     scorer: Scorer = model.scorer(model.encode(graph), behavior % len(matrices))
+    model.train(training)
     scores: NDArray[np.float32] = scorer.block(torch.arange(graph.n_users)).numpy()
     return scores

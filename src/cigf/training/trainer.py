@@ -18,6 +18,7 @@ from cigf.errors import DivergedError
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Recommender
 from cigf.sampling.prefetch import ahead
+from cigf.seeding import derive_seed
 from cigf.shapes import Batch
 from cigf.training.checkpoints import Checkpoints, Progress
 from cigf.training.config import TrainingConfig
@@ -67,6 +68,7 @@ class Trainer:
         behaviors: Names, for the records.
         graph: Training edges on the model's device.
         source: Where batches come from.
+        seed: Of what the model draws in training, such as dropout.
         validate: Called every `evaluate_every` epochs; None where nothing is held out.
         checkpoints: Where state is kept; None keeps none (and cannot restore the best epoch).
         listener: Hears of every step and epoch.
@@ -79,6 +81,7 @@ class Trainer:
         graph: BehaviorGraph,
         source: BatchSource,
         *,
+        seed: int = 0,
         validate: Validate | None = None,
         checkpoints: Checkpoints | None = None,
         listener: Listener | None = None,
@@ -87,6 +90,7 @@ class Trainer:
         self._behaviors = behaviors
         self._graph = graph
         self._source = source
+        self._seed = seed
         self._validate = validate if config.evaluate_every else None
         self._checkpoints = checkpoints
         self._listener = listener or Listener()
@@ -99,6 +103,10 @@ class Trainer:
         Raises:
             DivergedError: Loss or weights are no longer finite, or the loss exploded.
         """
+        with torch.random.fork_rng(_devices(self._graph.device)):
+            return self._fit(model)
+
+    def _fit(self, model: Recommender) -> TrainingResult:
         optimizer = build_optimizer(model, self._config)
         progress = self._checkpoints.resume(model, optimizer) if self._checkpoints else None
         progress = progress or Progress(loss_sums=[0.0] * len(self._behaviors))
@@ -181,6 +189,7 @@ class Trainer:
                 step = progress.epoch * self._source.n_steps + progress.step
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(self._config, step, total_steps)
+                torch.manual_seed(derive_seed(self._seed, "step", step))
                 sums += self._step(model, optimizer, batch)
                 now = time.perf_counter()
                 progress = replace(
@@ -226,3 +235,8 @@ class Trainer:
             raise DivergedError(f"weights of {broken[0]} are no longer finite {advice}")
         if first is not None and loss > self._config.divergence_factor * max(first, 1e-12):
             raise DivergedError(f"the loss grew from {first:.4g} to {loss:.4g} {advice}")
+
+
+def _devices(device: torch.device) -> list[torch.device]:
+    """The devices whose generators a step seeds, besides the CPU."""
+    return [device] if device.type == "cuda" else []

@@ -6,7 +6,7 @@ import torch
 
 from cigf.data.dataset import build_matrix
 from cigf.sampling.config import SamplingConfig
-from cigf.sampling.pairs import BehaviorSampler, PairSampler
+from cigf.sampling.users import BehaviorSampler, UserSampler
 from cigf.testing.toy import random_matrices
 
 U, I = 13, 17  # noqa: E741  # the axis legend's letters
@@ -15,7 +15,7 @@ U, I = 13, 17  # noqa: E741  # the axis legend's letters
 def sampler(seed=0, **options):
     matrices = random_matrices(n_users=U, n_items=I)
     defaults = {"users_per_epoch": U, "batch_size": 5, "positives_per_user": 3}
-    return matrices, PairSampler(matrices, SamplingConfig(**{**defaults, **options}), seed)
+    return matrices, UserSampler(matrices, SamplingConfig(**{**defaults, **options}), seed)
 
 
 def same(one, two):
@@ -101,12 +101,12 @@ def test_a_user_with_all_items_but_one_gets_that_one():
 def test_a_behavior_without_events_gives_no_pairs():
     empty = build_matrix(np.empty(0, np.int64), np.empty(0, np.int64), (U, I))
     matrices = (empty, random_matrices(n_users=U, n_items=I)[0])
-    batch = next(PairSampler(matrices, SamplingConfig(), 0).epoch(0))
+    batch = next(UserSampler(matrices, SamplingConfig(), 0).epoch(0))
     assert len(batch.pairs[0].rows) == 0
     assert batch.n_pairs == len(batch.pairs[1].rows) > 0
 
 
-@pytest.mark.parametrize("option", ["users_per_epoch", "batch_size", "positives_per_user"])
+@pytest.mark.parametrize("option", ["users_per_epoch", "batch_size"])
 def test_sizes_must_be_positive(option):
     with pytest.raises(ValueError, match="greater than 0"):
         SamplingConfig(**{option: 0})
