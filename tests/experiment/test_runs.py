@@ -7,16 +7,20 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from cigf.data.dataset_store import save_split
-from cigf.data.synthetic import checkerboard
+from cigf.data.options import PrepareOptions
+from cigf.data.prepare import prepare
+from cigf.data.synthetic import checkerboard, generate_log
 from cigf.errors import ArtifactError, ConfigError, DataError, OutputError
 from cigf.experiment.config import load_experiment
 from cigf.experiment.evaluating import evaluate_references, evaluate_run
 from cigf.experiment.training import choose_device, train_run
+from cigf.inference.artifact import load_artifact
 from cigf.training.events import Listener
 
 QUICK = [
@@ -70,6 +74,20 @@ def test_a_run_ends_with_everything_in_its_folder(dataset, tmp_path):
     assert result["reference"]["popularity"]["full"]["all"]["hr@1"] < 1.0
     assert set(result["reference"]) == {"popularity", "touched_first"}
     assert json.loads((run / "evaluation.json").read_text()) == result
+
+
+@pytest.mark.parametrize("learned", ["train", "all"])
+def test_the_artifact_knows_the_graph_of_its_representations(tmp_path, learned):
+    log = generate_log(61, 43, 3001, generator=np.random.default_rng(0))
+    prepare(log, tmp_path / "data", PrepareOptions())
+    settings = quick("training.epochs=2", f"data.train_on={learned}")
+    train_run(tmp_path / "data", tmp_path / "run", settings)
+    artifact = load_artifact(tmp_path / "run")
+    assert (artifact.learned.target.nnz < artifact.history.target.nnz) == (learned == "train")
+    with torch.no_grad():
+        encoded = artifact.model.encode(artifact.graph)
+    assert torch.equal(encoded.users, artifact.representations.users)
+    assert torch.equal(encoded.items, artifact.representations.items)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(dataset, tmp_path):

@@ -7,6 +7,7 @@ import torch
 from inference_toys import N_BEHAVIORS, N_ITEMS, N_USERS, random_history, write_artifact
 from safetensors.torch import load_file, save_file
 
+from cigf.data.dataset import build_matrix
 from cigf.errors import ArtifactError, ConfigError, DataError, OutputError
 from cigf.inference.artifact import find_artifact, load_artifact
 from cigf.inference.manifest import describe_files, read_manifest, write_manifest
@@ -31,6 +32,37 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, history):
     assert artifact.history.users == history.users
     assert artifact.history.items == history.items
     assert not any(p.requires_grad for p in artifact.model.parameters())
+
+
+def test_the_graph_is_that_of_the_history_without_what_was_withheld(tmp_path):
+    history, withheld = random_history(seed=0), random_history(seed=1).interactions
+    kept = [a.toarray() * b.toarray() for a, b in zip(history.interactions, withheld, strict=True)]
+    withheld = (empty(), *(build_matrix(*each.nonzero(), each.shape) for each in kept[1:]))
+    write_artifact(tmp_path / "a", history, withheld=withheld)
+    artifact = load_artifact(tmp_path / "a")
+    assert sorted(path.name for path in (tmp_path / "a" / "withheld").iterdir()) == [
+        f"{behavior}.{part}.npy" for behavior in (1, 2) for part in ("indices", "indptr")
+    ]
+    for behavior, (known, less) in enumerate(zip(history.interactions, withheld, strict=True)):
+        expected = known.toarray() - less.toarray()
+        assert (artifact.learned.interactions[behavior].toarray() == expected).all()
+        degrees = artifact.graph.to_users[behavior].degrees.numpy()
+        assert (degrees == expected.sum(1)).all()
+    artifact.save(tmp_path / "copy")
+    assert describe_files(tmp_path / "copy") == describe_files(tmp_path / "a")
+
+
+def empty():
+    none = np.empty(0, dtype=np.int64)
+    return build_matrix(none, none, (N_USERS, N_ITEMS))
+
+
+def test_what_was_withheld_must_fit_the_manifest(tmp_path, history):
+    write_artifact(tmp_path / "a", history, withheld=(empty(), empty(), history.target))
+    np.save(tmp_path / "a" / "withheld" / "2.indptr.npy", np.arange(N_USERS + 1)[::-1])
+    rewrite(tmp_path / "a")
+    with pytest.raises(ArtifactError, match=r"withheld/2\.indptr\.npy: indptr and indices do not"):
+        load_artifact(tmp_path / "a")
 
 
 @pytest.mark.parametrize("behavior", [None, "view", "add/cart", "buy"])

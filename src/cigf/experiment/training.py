@@ -175,6 +175,7 @@ def save_fitted(
         config=config.model.model_dump(mode="json"),
         representations=fitted.representations,
         history=split.history("test"),
+        withheld=split.withheld if config.data.train_on == "train" else (),
         metadata={
             "seed": config.seed,
             "selected_epoch": fitted.training.selected_epoch,

@@ -5,22 +5,33 @@
     representations.safetensors         users (U, B, D) and items (I, B, D)
     users.arrow, items.arrow            external ids in row order
     seen/<b>.indptr.npy, .indices.npy   who did what, by behavior number
+    withheld/<b>.indptr.npy, ...        those of these pairs that the model's graph does not have
     MODEL_CARD.md
 
 No pickle, and equal input gives equal bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cigf.data.dataset import Dataset
+from cigf.data.dataset import Dataset, Matrix
+from cigf.data.holdouts import difference
 from cigf.errors import ArtifactError, ConfigError
-from cigf.inference.artifact_parts import load_history, load_tensors, save_history, save_tensors
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.inference.artifact_parts import (
+    load_history,
+    load_tensors,
+    load_withheld,
+    save_history,
+    save_tensors,
+    save_withheld,
+)
 from cigf.inference.card import model_card
 from cigf.inference.manifest import (
     MANIFEST,
@@ -49,6 +60,8 @@ class Artifact:
         model: The model, in evaluation mode.
         representations: Its encoded users and items.
         history: What is known about the users: what recommendations leave out or build on.
+        withheld: Pairs of the history that the model's graph does not have: they were kept from
+            training to select the epoch. One matrix per behavior.
     """
 
     path: Path
@@ -56,6 +69,19 @@ class Artifact:
     model: Recommender
     representations: Representations
     history: Dataset
+    withheld: tuple[Matrix, ...]
+
+    @cached_property
+    def learned(self) -> Dataset:
+        """What the model learned from and is connected by: the history without the withheld."""
+        history = self.history
+        matrices = difference(history.interactions, self.withheld)
+        return Dataset(history.behaviors, history.users, history.items, matrices, history.times)
+
+    @cached_property
+    def graph(self) -> BehaviorGraph:
+        """The graph from which the representations were computed, on the CPU."""
+        return BehaviorGraph.build(self.learned.interactions)
 
     def scorer(self, behavior: str | None = None) -> Scorer:
         """Return the scorer of a behavior (default: the target).
@@ -83,6 +109,7 @@ class Artifact:
             config=self.manifest.config,
             representations=self.representations,
             history=self.history,
+            withheld=self.withheld,
             metadata=self.manifest.metadata,
             force=force,
         )
@@ -96,6 +123,7 @@ def save_artifact(
     config: Mapping[str, Any],
     representations: Representations,
     history: Dataset,
+    withheld: Sequence[Matrix] = (),
     metadata: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> None:
@@ -108,6 +136,8 @@ def save_artifact(
         config: Its resolved hyperparameters, as plain values.
         representations: Its encoded users and items.
         history: What is known about the users when they ask for recommendations.
+        withheld: Pairs of the history that are not in the graph of the representations, one
+            matrix per behavior; none where all are.
         metadata: Plain values to remember, such as seed, epoch and metrics; no times of day.
         force: Replace an existing folder.
 
@@ -119,6 +149,7 @@ def save_artifact(
         vectors = {"users": representations.users, "items": representations.items}
         arrays |= save_tensors(folder / _REPRESENTATIONS, vectors)
         arrays |= save_history(folder, history)
+        arrays |= save_withheld(folder, withheld)
         manifest = Manifest(
             model=model_name,
             config=dict(config),
@@ -163,7 +194,8 @@ def load_artifact(path: Path) -> Artifact:
     history = load_history(folder, manifest)
     representations = _load_representations(folder / _REPRESENTATIONS, manifest)
     model = _load_model(folder, manifest)
-    return Artifact(folder, manifest, model, representations, history)
+    withheld = load_withheld(folder, manifest)
+    return Artifact(folder, manifest, model, representations, history, withheld)
 
 
 def _load_representations(path: Path, manifest: Manifest) -> Representations:
