@@ -2,22 +2,19 @@
 
 Their first layers act on [x || y] and hence split into a user's and an item's part; what follows
 is per pair, so a catalog is scored in bounded chunks of items.
-Axes: n pairs, b users of a block, I items, B behaviors, D embedding size, E experts of the head.
+Axes: n pairs, U users, I items, B behaviors, D embedding size, E experts of the head.
 """
 
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from cigf.nn.attention import SLOPE
 from cigf.nn.heads import FUSIONS, Head, HeadInput, Parts
 from cigf.nn.init import xavier_uniform
-from cigf.ranking import Scorer
-
-_PAIRS_PER_CHUNK = 1 << 17
-"""Pairs scored at once; with 3 experts of width 32 this is about 50 MB."""
+from cigf.ranking import PartsScorer, Scorer
 
 
 class GatedExpertsHead(Head):
@@ -74,8 +71,14 @@ class GatedExpertsHead(Head):
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
     ) -> Scorer:
-        """Return a scorer that works in chunks."""
-        return ExpertsScorer(self, users, items, behavior)
+        """Return a scorer that works in chunks; first layers are computed once per node."""
+        with torch.no_grad():
+            mine, theirs = self.user_parts(users)[behavior], self.item_parts(items)[behavior]
+
+        def combine(x: Tensor, y: Tensor) -> Tensor:
+            return self.combine(x + y, behavior)
+
+        return PartsScorer(mine, theirs, combine, mine.shape[1])
 
     def gate_weights(
         self, x: Float[Tensor, "n B D"], y: Float[Tensor, "n B D"], behavior: int
@@ -116,51 +119,3 @@ def ple_experts(n_behaviors: int, n_specific: int, n_shared: int) -> list[list[i
     return [
         [*range(task * n_specific, (task + 1) * n_specific), *shared] for task in range(n_behaviors)
     ]
-
-
-class ExpertsScorer(Scorer):
-    """Scores the catalog with a head of experts; first layers are computed once per node."""
-
-    def __init__(
-        self,
-        head: GatedExpertsHead,
-        users: Float[Tensor, "U B D"],
-        items: Float[Tensor, "I B D"],
-        behavior: int,
-    ) -> None:
-        self._head = head
-        self._behavior = behavior
-        with torch.no_grad():
-            self._users = head.user_parts(users)[behavior]
-            self._items = head.item_parts(items)[behavior]
-
-    @property
-    def n_users(self) -> int:
-        """U."""
-        return len(self._users)
-
-    @property
-    def n_items(self) -> int:
-        """I."""
-        return len(self._items)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the scores are computed."""
-        return self._users.device
-
-    @torch.no_grad()
-    def block(self, users: Int[Tensor, "b"]) -> Float[Tensor, "b I"]:
-        """Score some users with all items, in chunks of items."""
-        chosen = self._users[users][:, None]
-        step = max(1, _PAIRS_PER_CHUNK // max(1, len(users)))
-        chunks = [
-            self._head.combine(chosen + chunk[None], self._behavior)
-            for chunk in torch.split(self._items, step)
-        ]
-        return torch.cat(chunks, dim=1)
-
-    @torch.no_grad()
-    def pairs(self, users: Int[Tensor, "n"], items: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
-        """Score some pairs."""
-        return self._head.combine(self._users[users] + self._items[items], self._behavior)

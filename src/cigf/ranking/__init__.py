@@ -2,7 +2,17 @@
 
 from cigf.ranking.counts import rank_counts
 from cigf.ranking.factors import Corrections, ScoreFactors
+from cigf.ranking.parts import PartsScorer
 from cigf.ranking.scorer import Scorer
 from cigf.ranking.topk import NO_ITEM, Only, top_k
 
-__all__ = ["NO_ITEM", "Corrections", "Only", "ScoreFactors", "Scorer", "rank_counts", "top_k"]
+__all__ = [
+    "NO_ITEM",
+    "Corrections",
+    "Only",
+    "PartsScorer",
+    "ScoreFactors",
+    "Scorer",
+    "rank_counts",
+    "top_k",
+]
