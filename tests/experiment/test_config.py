@@ -109,6 +109,21 @@ def test_a_models_own_settings_lie_under_the_users(particular):
     assert load_experiment().training.epochs == 100
 
 
+def test_a_loss_can_fix_options_of_the_sampler(monkeypatch):
+    def fixed(config):
+        return {"sampling": {"positives_per_user": 0}} if config.head == "mesi" else {}
+
+    entry = replace(MODELS["cigf"], defaults={"sampling": {"batch_size": 3}}, fixed=fixed)
+    monkeypatch.setitem(MODELS, "exact", entry)
+    config = load_experiment(None, ["sampling.batch_size=5"], "exact")
+    assert (config.sampling.positives_per_user, config.sampling.batch_size) == (0, 5)
+    assert ExperimentConfig.parse(config.to_dict()) == config
+    with pytest.raises(ConfigError, match=r"sampling\.positives_per_user: must be 0 .*given was 4"):
+        load_experiment(None, ["sampling.positives_per_user=4"], "exact")
+    other = load_experiment(None, ["sampling.positives_per_user=4", "model.head=ple"], "exact")
+    assert other.sampling.positives_per_user == 4
+
+
 def test_a_model_can_refuse_a_dataset_before_anything_is_written(particular, tmp_path):
     log = generate_log(31, 23, 900, generator=np.random.default_rng(0))
     prepare(log, tmp_path / "dataset", PrepareOptions())

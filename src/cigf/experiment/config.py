@@ -12,7 +12,7 @@ from cigf.config import Config, merge_settings, read_toml
 from cigf.errors import ConfigError, did_you_mean
 from cigf.evaluation.metrics import DEFAULT_METRICS, metric_names
 from cigf.evaluation.protocols import split_name
-from cigf.models.registry import model_entry, parse_model_config
+from cigf.models.registry import fixed_options, model_entry, parse_model_config
 from cigf.sampling.config import SamplingConfig
 from cigf.training.config import TrainingConfig
 
@@ -88,9 +88,13 @@ class ExperimentConfig:
         model = dict(values.get("model", {}))
         name = model.pop("name", DEFAULT_MODEL)
         options = parse_model_config(name, model)
-        defaults = model_entry(name).defaults
+        defaults, fixed = model_entry(name).defaults, fixed_options(name, options)
         sampling, training = (
-            {**defaults.get(section, {}), **values.get(section, {})}
+            {
+                **defaults.get(section, {}),
+                **values.get(section, {}),
+                **_fixed(section, values.get(section, {}), fixed.get(section, {}), name),
+            }
             for section in ("sampling", "training")
         )
         return cls(
@@ -130,6 +134,19 @@ def _parse_seed(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ConfigError(f"seed: must be a whole number of at least 0; given was {value!r}")
     return value
+
+
+def _fixed(
+    section: str, given: Mapping[str, Any], fixed: Mapping[str, Any], name: str
+) -> Mapping[str, Any]:
+    """Return what the model fixes, once nothing that was given contradicts it."""
+    for option, value in fixed.items():
+        if given.get(option, value) != value:
+            raise ConfigError(
+                f"{section}.{option}: must be {value!r} for the loss of model {name!r} with these "
+                f"options; given was {given[option]!r}. Leave it out"
+            )
+    return fixed
 
 
 def load_experiment(

@@ -12,6 +12,9 @@ from cigf.errors import ConfigError, did_you_mean
 from cigf.models.base import Recommender, Sizes
 from cigf.models.cigf import CIGF, CIGFConfig
 
+Sections = Mapping[str, Mapping[str, Any]]
+"""Section -> option -> value."""
+
 
 @dataclass(frozen=True)
 class ModelEntry:
@@ -23,12 +26,15 @@ class ModelEntry:
         defaults: Options of the sections [sampling] and [training] as its authors set them,
             where they differ from the general ones: section -> option -> value.
         check: Raises ConfigError where the model, with these options, cannot take a dataset.
+        fixed: From the model's options to those of the sections [sampling] and [training] that
+            its loss would be wrong without, in the form of `defaults`.
     """
 
     config: type[Config]
     build: Callable[[Any, Sizes, torch.Generator], Recommender]
-    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    defaults: Sections = field(default_factory=dict)
     check: Callable[[Any, Dataset], None] | None = None
+    fixed: Callable[[Any], Sections] | None = None
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -56,6 +62,12 @@ def parse_model_config(name: str, values: Mapping[str, Any]) -> Config:
         ConfigError: The model or one of the options is unknown, or a value is out of range.
     """
     return model_entry(name).config.parse(values, section="model")
+
+
+def fixed_options(name: str, config: Config) -> Sections:
+    """Return the options of the sampler and the loop that the model, so configured, needs."""
+    fixed = model_entry(name).fixed
+    return fixed(config) if fixed is not None else {}
 
 
 def check_model(name: str, config: Config, dataset: Dataset) -> None:

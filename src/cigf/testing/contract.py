@@ -17,7 +17,12 @@ from cigf.errors import ConfigError
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.inference.artifact import load_artifact, save_artifact
 from cigf.models.base import Recommender, Sizes
-from cigf.models.registry import build_model, model_entry, parse_model_config
+from cigf.models.registry import (
+    build_model,
+    fixed_options,
+    model_entry,
+    parse_model_config,
+)
 from cigf.shapes import Batch
 from cigf.testing.toy import (
     all_scores,
@@ -63,7 +68,9 @@ class RecommenderContract(ABC):
 
     def sampling(self) -> Mapping[str, Any]:
         """The model's own options of the sampler."""
-        return model_entry(self.name).defaults.get("sampling", {})
+        config = parse_model_config(self.name, self.options)
+        fixed = fixed_options(self.name, config).get("sampling", {})
+        return {**model_entry(self.name).defaults.get("sampling", {}), **fixed}
 
     def train(
         self, model: Recommender, matrices: Sequence[Matrix], n_steps: int, rate: float = 0.01
