@@ -20,7 +20,7 @@ from cigf.shapes import Nodes
 Normalization = Literal["row", "column", "symmetric", "none"]
 """D^-1 A (the releases call it "left"), A D^-1 ("right"), D^-1/2 A D^-1/2, or A itself."""
 
-_POWERS: dict[str, tuple[float, float]] = {
+POWERS: dict[str, tuple[float, float]] = {
     "row": (-1.0, 0.0),
     "column": (0.0, -1.0),
     "symmetric": (-0.5, -0.5),
@@ -76,7 +76,7 @@ class Propagation:
         normalization: Normalization,
         users: Int[Tensor, "_u"] | None = None,
     ) -> None:
-        receive, send = _POWERS[normalization]
+        receive, send = POWERS[normalization]
         received = graph.degree_powers(receive)
         sent = graph.degree_powers(send) if send else None
         selected: Sequence[Edges] = graph.to_users

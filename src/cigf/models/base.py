@@ -4,8 +4,9 @@ Axes: U users, I items, B behaviors (or the model's own number of representation
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +20,12 @@ from cigf.nn.heads import Head, Parts
 from cigf.nn.products import short_dots
 from cigf.ranking import ScoreFactors, Scorer
 from cigf.shapes import Batch, Learns
+
+Sections = Mapping[str, Mapping[str, Any]]
+"""Options of an experiment's sections: section -> option -> value."""
+
+EVERYONE = 1_000_000_000
+"""As sampling.users_per_epoch: more users than there are anywhere."""
 
 
 @dataclass(frozen=True)

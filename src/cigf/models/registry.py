@@ -9,11 +9,14 @@ import torch
 from cigf.config import Config
 from cigf.data.dataset import Dataset
 from cigf.errors import ConfigError, did_you_mean
-from cigf.models.base import Recommender, Sizes
+from cigf.models import autorec, dmf, lightgcn, ngcf
+from cigf.models.autorec import AutoRec, AutoRecConfig
+from cigf.models.base import Recommender, Sections, Sizes
 from cigf.models.cigf import CIGF, CIGFConfig
-
-Sections = Mapping[str, Mapping[str, Any]]
-"""Section -> option -> value."""
+from cigf.models.dmf import DMF, DMFConfig
+from cigf.models.graph_options import check_weights
+from cigf.models.lightgcn import LightGCN, LightGCNConfig, LightGCNMultiConfig
+from cigf.models.ngcf import NGCF, NGCFConfig, NGCFMultiConfig
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,12 @@ class ModelEntry:
 
 MODELS: dict[str, ModelEntry] = {
     "cigf": ModelEntry(CIGFConfig, CIGF),
+    "dmf": ModelEntry(DMFConfig, DMF, dmf.DEFAULTS),
+    "autorec": ModelEntry(AutoRecConfig, AutoRec, autorec.DEFAULTS, fixed=autorec.whole_rows),
+    "ngcf": ModelEntry(NGCFConfig, NGCF, ngcf.DEFAULTS, check_weights),
+    "ngcf-m": ModelEntry(NGCFMultiConfig, NGCF, ngcf.DEFAULTS, check_weights),
+    "lightgcn": ModelEntry(LightGCNConfig, LightGCN, lightgcn.DEFAULTS, check_weights),
+    "lightgcn-m": ModelEntry(LightGCNMultiConfig, LightGCN, lightgcn.DEFAULTS, check_weights),
 }
 
 

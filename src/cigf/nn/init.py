@@ -16,3 +16,10 @@ def xavier_uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
 def normal(shape: Sequence[int], deviation: float, generator: torch.Generator) -> Tensor:
     """Normal with mean 0 and the given standard deviation."""
     return torch.empty(*shape).normal_(0.0, deviation, generator=generator)
+
+
+def truncated_normal(shape: Sequence[int], deviation: float, generator: torch.Generator) -> Tensor:
+    """Normal with mean 0, drawn again beyond two standard deviations."""
+    limit = 2.0 * deviation
+    empty = torch.empty(*shape)
+    return torch.nn.init.trunc_normal_(empty, 0.0, deviation, -limit, limit, generator)
