@@ -20,6 +20,7 @@ from cigf.evaluation.metrics import METRICS
 from cigf.experiment.config import DataConfig, EvaluationConfig, ExperimentConfig, load_experiment
 from cigf.models.registry import MODELS
 from cigf.sampling.config import SamplingConfig
+from cigf.service.settings import Limits
 from cigf.training.config import TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -307,3 +308,9 @@ def test_the_files_of_a_dataset_are_those_of_the_conventions(tmp_path):
         general = re.sub(r"\.\d\.", ".B.", path.name, count=1)
         general = re.sub(r"\.\d\.", ".SEED.", general).replace("valid", "PART")
         assert f"`{general.replace('test', 'PART')}`" in documented, path.name
+
+
+def test_the_table_of_limits_is_that_of_the_code():
+    text = (ROOT / "docs" / "guide" / "serving.md").read_text()
+    rows = [line for line in text.split("## Limits")[1].splitlines() if line.startswith("| `")]
+    assert rows == [row.replace(" |  | ", " | ") for row in option_rows(Limits)]

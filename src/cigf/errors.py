@@ -58,6 +58,16 @@ class MissingExtraError(CigfError):
         )
 
 
+class EventLogError(CigfError):
+    """A server's log of events cannot be used: damaged, in use, or it cannot be written."""
+
+    exit_code = 2
+
+
+class OverloadedError(CigfError):
+    """A server has as much to do as it may take on."""
+
+
 class DivergedError(CigfError):
     """Training produced a loss or weights that are not finite."""
 

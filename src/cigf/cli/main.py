@@ -15,6 +15,7 @@ from cigf.cli import (
     import_data,
     prepare,
     recommend,
+    serve,
     similar,
     train,
 )
@@ -63,6 +64,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
+app.command("serve")(serve.serve)
 
 
 def main() -> None:

@@ -1,0 +1,154 @@
+"""QuickModel: rows in, arrays out; the part of a trained model that answers single requests.
+
+It needs torch only for users who are represented by their events, and for models whose scores are
+no factors.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cigf.data.dataset import Dataset
+from cigf.inference.quick import Floats, best
+
+Rows = NDArray[np.int64]
+
+Known = tuple[Rows, ...]
+"""What a user did: sorted item rows by behavior."""
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """Scores of one behavior. A user is whatever `trained` or `folded` made of her."""
+
+    def trained(self, row: int) -> Any:
+        """Return a user of training."""
+
+    def folded(self, known: Known, row: int | None) -> Any:
+        """Return a user represented by what she did."""
+
+    def score(self, users: Sequence[Any]) -> Floats:
+        """Return the scores of some users with all items, shape (n, I), in fresh memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """One list that is wanted.
+
+    Args:
+        behavior: What to predict.
+        k: Length of the list.
+        known: What the user did.
+        row: Her row in training, if she has one.
+        is_folded: Whether she did something that is not in training.
+        only: "all", "new" or "touched".
+        excluded: Behaviors whose items are left out.
+        allow: Items that may be recommended, or None for all.
+        deny: Items that may not.
+    """
+
+    behavior: int
+    k: int
+    known: Known
+    row: int | None = None
+    is_folded: bool = False
+    only: str = "all"
+    excluded: tuple[int, ...] = ()
+    allow: Rows | None = None
+    deny: Rows | None = None
+
+    @property
+    def is_popularity(self) -> bool:
+        """Whether nothing is known of the user, so that she gets what is popular."""
+        return self.row is None and not any(map(len, self.known))
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """One list: rows of items, best first, and their scores."""
+
+    items: Rows
+    scores: Floats = field(repr=False)
+
+
+class QuickModel:
+    """Lists by rows, for a few users at a time.
+
+    Args:
+        history: What is known about the users.
+        scores: The scores of a behavior.
+    """
+
+    def __init__(self, history: Dataset, scores: Callable[[int], Scores]) -> None:
+        self.history = history
+        self.scores = scores
+        # The history never changes, so what is counted once stays right.
+        self._popularity = lru_cache(maxsize=None)(self._count)
+
+    def known(self, row: int) -> Known:
+        """Return what a user of training did."""
+        matrices = self.history.interactions
+        return tuple(
+            matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].astype(np.int64)
+            for matrix in matrices
+        )
+
+    def rank(self, asks: Sequence[Ask]) -> list[Ranked]:
+        """Return the list of each; those that predict the same are scored in one product."""
+        answers: dict[int, Ranked] = {}
+        for behavior in {ask.behavior for ask in asks}:
+            numbers = [n for n, ask in enumerate(asks) if ask.behavior == behavior]
+            scores = self._score(behavior, [asks[n] for n in numbers])
+            for number, row in zip(numbers, scores, strict=True):
+                answers[number] = _list(asks[number], row)
+        return [answers[number] for number in range(len(asks))]
+
+    def _score(self, behavior: int, asks: Sequence[Ask]) -> list[Floats]:
+        source = self.scores(behavior)
+        popular = [ask.is_popularity for ask in asks]
+        users = [
+            source.folded(ask.known, ask.row) if ask.is_folded else source.trained(ask.row or 0)
+            for ask, is_popular in zip(asks, popular, strict=True)
+            if not is_popular
+        ]
+        scored = iter(source.score(users) if users else ())
+        counts = self._popularity(behavior)
+        return [counts.copy() if is_popular else next(scored) for is_popular in popular]
+
+    def _count(self, behavior: int) -> Floats:
+        indices = self.history.interactions[behavior].indices
+        return np.bincount(indices, minlength=self.history.n_items).astype(np.float32)
+
+
+def _list(ask: Ask, scores: Floats) -> Ranked:
+    """Mask a row of scores in place and take its best."""
+    if ask.only != "all":
+        touched = _touched(ask)
+        if ask.only == "new":
+            scores[touched] = -np.inf
+        else:
+            _keep(scores, touched)
+    for behavior in ask.excluded:
+        scores[ask.known[behavior]] = -np.inf
+    if ask.allow is not None:
+        _keep(scores, ask.allow)
+    if ask.deny is not None:
+        scores[ask.deny] = -np.inf
+    items = best(scores, ask.k)
+    return Ranked(items.astype(np.int64), scores[items])
+
+
+def _keep(scores: Floats, items: Rows) -> None:
+    kept = scores[items]
+    scores.fill(-np.inf)
+    scores[items] = kept
+
+
+def _touched(ask: Ask) -> Rows:
+    others = [rows for behavior, rows in enumerate(ask.known) if behavior != ask.behavior]
+    touched = np.unique(np.concatenate([np.empty(0, np.int64), *others]))
+    return np.setdiff1d(touched, ask.known[ask.behavior], assume_unique=True)

@@ -1,0 +1,180 @@
+"""RecommenderService: models, events and a bounded queue, without any HTTP."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from cigf.data.behaviors import Behaviors
+from cigf.errors import CigfError, ConfigError
+from cigf.inference.quick_model import Ask
+from cigf.service.asked import ListRequest
+from cigf.service.event_log import Event, EventLog
+from cigf.service.event_store import Done, EventStore
+from cigf.service.model import List, ServedModel
+from cigf.service.models import Models
+from cigf.service.settings import Limits
+from cigf.service.worker import Worker
+
+_QUICK = 50_000
+"""Up to so many scores, computing takes less time than handing over to another thread."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    model: ServedModel
+    users: tuple[str | None, ...]
+    asks: list[Ask]
+
+
+class RecommenderService:
+    """Answers requests from loaded models and from events posted since they were trained.
+
+    All methods may be called from several threads. `close` it.
+
+    Args:
+        paths: Run or artifact folders by name; the first is the default.
+        events: File of posted events; None: it takes none.
+        limits: What it takes on.
+
+    Raises:
+        ArtifactError: A model cannot be loaded.
+        EventLogError: The file cannot be used.
+    """
+
+    def __init__(
+        self, paths: Mapping[str, Path], events: Path | None = None, limits: Limits | None = None
+    ) -> None:
+        self.limits = limits or Limits()
+        self.models = Models(paths)
+        self._store = EventStore(self.limits.remembered_events)
+        self._log = None if events is None else EventLog(events)
+        for event in () if self._log is None else self._log.replay():
+            self._store.add(event)
+        waiting = 4 * self.limits.max_concurrency
+        most = self.limits.max_users_at_once
+        self._lists: Worker[_Job, list[List]] = Worker(_rank, waiting, most, "cigf-lists")
+        self._writer: Worker[Sequence[Event], int] = Worker(
+            self._write, waiting, 16 * self.limits.max_events, "cigf-events"
+        )
+        self.is_open = True
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether there is a file for events."""
+        return self._log is not None
+
+    @property
+    def n_events(self) -> int:
+        """Posted events held in memory."""
+        return len(self._store)
+
+    @property
+    def n_waiting(self) -> int:
+        """Requests for lists that wait."""
+        return len(self._lists)
+
+    def recommend(self, request: ListRequest) -> "Future[list[List]]":
+        """Compute the lists of some users: at once if that is quick, else in another thread.
+
+        Raises:
+            UnknownIdError: There is no such model, or it knows none of the allowed items.
+            DataError: There is no such behavior.
+            OverloadedError: Too many requests wait.
+        """
+        model = self.models.get(request.model)
+        _check_behaviors(request.done, model.behaviors)
+        asks = [
+            model.ask(user, self._done(user, request.done), request.options)
+            for user in request.users
+        ]
+        job = _Job(model, request.users, asks)
+        if is_quick(model, len(asks)):
+            return _finished(_rank([job])[0])
+        return self._lists.submit(job, len(asks))
+
+    def add_events(self, events: Sequence[Event]) -> "Future[int]":
+        """Begin to write events; done when they are safe on the disk and in use.
+
+        Raises:
+            ConfigError: The service takes no events.
+            DataError: No model has such a behavior.
+            OverloadedError: Too many requests wait.
+        """
+        if self._log is None:
+            raise ConfigError("this server takes no events; start it with --events FILE")
+        known = {name for model in self.models for name in model.behaviors}
+        unknown = next((e.behavior for e in events if e.behavior not in known), None)
+        if unknown is not None:
+            self.models.get(None).behaviors.index(unknown)
+        return self._writer.submit(events, len(events))
+
+    def close(self) -> None:
+        """Finish what was begun, and close the event log."""
+        if self.is_open:
+            self.is_open = False
+            self._lists.close()
+            self._writer.close()
+            if self._log is not None:
+                self._log.close()
+
+    def _done(self, user: str | None, now: Done) -> Done:
+        """Return all that a user did since training."""
+        before = {} if user is None else self._store.of(user)
+        if not (before and now):
+            return now or before
+        return {name: (*before.get(name, ()), *now.get(name, ())) for name in {**before, **now}}
+
+    def _write(self, groups: list[Sequence[Event]]) -> list[int | Exception]:
+        assert self._log is not None
+        self._log.append([event for group in groups for event in group])
+        for group in groups:
+            for event in group:
+                self._store.add(event)
+        return [len(group) for group in groups]
+
+
+def is_quick(model: ServedModel, n_users: int) -> bool:
+    """Tell whether lists are computed at once."""
+    return n_users * len(model.items) <= _QUICK
+
+
+def _finished(result: list[List] | Exception) -> "Future[list[List]]":
+    future: Future[list[List]] = Future()
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+    return future
+
+
+def _rank(jobs: list[_Job]) -> list[list[List] | Exception]:
+    """Compute jobs; those of one model in one go."""
+    results: dict[int, list[List] | Exception] = {}
+    for model in {id(job.model): job.model for job in jobs}.values():
+        numbers = [n for n, job in enumerate(jobs) if job.model is model]
+        for number, result in zip(
+            numbers, _rank_of(model, [jobs[n] for n in numbers]), strict=True
+        ):
+            results[number] = result
+    return [results[number] for number in range(len(jobs))]
+
+
+def _rank_of(model: ServedModel, jobs: list[_Job]) -> Iterable[list[List] | Exception]:
+    asks = [ask for job in jobs for ask in job.asks]
+    try:
+        ranked = iter(model.quick.rank(asks))
+    except CigfError as error:
+        return [error] * len(jobs)
+    return [
+        [
+            model.answer(user, ask, next(ranked))
+            for user, ask in zip(job.users, job.asks, strict=True)
+        ]
+        for job in jobs
+    ]
+
+
+def _check_behaviors(done: Done, behaviors: Behaviors) -> None:
+    for name in done:
+        behaviors.index(name)
