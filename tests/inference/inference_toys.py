@@ -4,6 +4,7 @@ import torch
 
 from cigf.data.behaviors import Behaviors
 from cigf.data.dataset import Dataset, build_matrix
+from cigf.data.holdouts import difference
 from cigf.data.ids import IdMap
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.inference.artifact import save_artifact
@@ -34,8 +35,11 @@ def random_history(seed=0, user_ids=None, item_ids=None):
 def write_artifact(path, history, seed=0, **options):
     config = parse_model_config("cigf", CONFIG)
     model = build_model("cigf", config, Sizes(N_USERS, N_ITEMS, N_BEHAVIORS), seed)
+    learned = history.interactions
+    if "withheld" in options:
+        learned = difference(learned, options["withheld"])
     with torch.no_grad():
-        encoded = model.encode(BehaviorGraph.build(history.interactions, torch.device("cpu")))
+        encoded = model.encode(BehaviorGraph.build(learned, torch.device("cpu")))
     save_artifact(
         path,
         model=model,

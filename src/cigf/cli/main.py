@@ -10,6 +10,7 @@ from cigf.cli import (
     describe,
     doctor,
     evaluate,
+    explain,
     fetch,
     generate,
     import_data,
@@ -64,6 +65,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
+app.command("explain")(explain.explain)
 app.command("serve")(serve.serve)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,9 +11,10 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from cigf.analysis.explanation import Explainer, Explanation
 from cigf.data.dataset import Matrix
 from cigf.data.ids import UNKNOWN, IdMap
-from cigf.errors import ConfigError, UnknownIdError, did_you_mean
+from cigf.errors import ConfigError, DataError, UnknownIdError, did_you_mean
 from cigf.inference.artifact import Artifact, load_artifact
 from cigf.inference.histories import Histories
 from cigf.inference.neighbors import nearest
@@ -171,6 +172,38 @@ class TrainedRecommender:
             for name, matrix in zip(data.behaviors, data.interactions, strict=True)
         ]
         return pl.concat(parts[::-1])
+
+    def explain(
+        self, user: Any, item: Any = None, *, behavior: str | None = None, k: int = 5
+    ) -> Explanation:
+        """Return why a user gets an item: gate, relations, and paths with their shares.
+
+        Args:
+            user: External id.
+            item: External id; default: the first that would be recommended to her.
+            behavior: What is predicted; default: the target.
+            k: Most paths that are put into words.
+
+        Raises:
+            UnknownIdError: The user or the item is unknown.
+            ConfigError: The scores of this model cannot be explained, or k is not positive.
+            DataError: There is no such behavior, or nothing is left to recommend.
+        """
+        _check_k(k)
+        data = self.artifact.history
+        row, chosen = data.users.row(user), self._behavior(behavior)
+        explainer = self._explainer
+        if item is None:
+            best = self.recommend([data.users.ids[row]], 1, behavior=behavior)
+            if not best.height:
+                raise DataError(f"user {user!r}: nothing is left to recommend; name an item")
+            item = best["item_id"][0]
+        return explainer.explain(row, data.items.row(item), chosen, k)
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        artifact = self.artifact
+        return Explainer(artifact.model, artifact.representations, artifact.graph, artifact.learned)
 
     def _behavior(self, name: str | None) -> int:
         behaviors = self.artifact.history.behaviors

@@ -163,6 +163,13 @@ class MESIHead(Head):
             scale=self.scale,
         )
 
+    def gate_weights(
+        self, x: Float[Tensor, "n B D"], y: Float[Tensor, "n B D"], behavior: int
+    ) -> Float[Tensor, "n E"]:
+        """Return how much a task's gate gives to each behavior's expert."""
+        logits = self._user_gates(x)[:, behavior] + self._item_gates(y)[:, behavior]
+        return logits.softmax(-1)
+
     def regularized(self) -> list[nn.Parameter]:
         """The gate's weight."""
         return [self.gate]

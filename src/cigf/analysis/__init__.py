@@ -1,0 +1,1 @@
+"""What a trained model does inside, and for whom it works: plain tables from models and data."""
