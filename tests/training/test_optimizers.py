@@ -33,5 +33,7 @@ def test_learning_rate_of_a_step(options, step, expected):
 
 
 def test_unknown_optimizer_is_refused():
-    with pytest.raises(ConfigError, match=r"training\.optimizer: .*'adam', 'adamw' or 'sgd'"):
+    with pytest.raises(
+        ConfigError, match=r"training\.optimizer: .*'adam', 'adamw', 'adagrad' or 'sgd'"
+    ):
         TrainingConfig.parse({"optimizer": "rmsprop"}, "training")

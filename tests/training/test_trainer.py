@@ -78,7 +78,9 @@ def equal(one, two):
     return all(torch.equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])  # the decay of adamw is another thing
+@pytest.mark.parametrize(
+    "optimizer", ["adam", "adagrad", "sgd"]
+)  # the decay of adamw is another thing
 def test_the_l2_term_in_the_optimizer_is_the_loss_term(optimizer):
     inside, outside = fresh_model(), fresh_model()
     options = {"optimizer": optimizer, "epochs": 1, "l2": 0.3, "schedule": "constant"}

@@ -9,14 +9,18 @@ import torch
 from cigf.config import Config
 from cigf.data.dataset import Dataset
 from cigf.errors import ConfigError, did_you_mean
-from cigf.models import autorec, dmf, lightgcn, ngcf
+from cigf.models import autorec, dmf, ghcf, lightgcn, mbgcn, ngcf, nmtr
 from cigf.models.autorec import AutoRec, AutoRecConfig
 from cigf.models.base import Recommender, Sections, Sizes
 from cigf.models.cigf import CIGF, CIGFConfig
 from cigf.models.dmf import DMF, DMFConfig
+from cigf.models.ghcf import GHCF, GHCFConfig
 from cigf.models.graph_options import check_weights
 from cigf.models.lightgcn import LightGCN, LightGCNConfig, LightGCNMultiConfig
+from cigf.models.mbgcn import MBGCN, MBGCNConfig
 from cigf.models.ngcf import NGCF, NGCFConfig, NGCFMultiConfig
+from cigf.models.nmtr import NMTR, NMTRConfig
+from cigf.models.several import check_several
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ MODELS: dict[str, ModelEntry] = {
     "ngcf-m": ModelEntry(NGCFMultiConfig, NGCF, ngcf.DEFAULTS, check_weights),
     "lightgcn": ModelEntry(LightGCNConfig, LightGCN, lightgcn.DEFAULTS, check_weights),
     "lightgcn-m": ModelEntry(LightGCNMultiConfig, LightGCN, lightgcn.DEFAULTS, check_weights),
+    "ghcf": ModelEntry(GHCFConfig, GHCF, ghcf.DEFAULTS, ghcf.check, ghcf.whole_users),
+    "mbgcn": ModelEntry(MBGCNConfig, MBGCN, mbgcn.DEFAULTS, check_several),
+    "nmtr": ModelEntry(NMTRConfig, NMTR, nmtr.DEFAULTS, nmtr.check),
 }
 
 

@@ -23,3 +23,8 @@ def truncated_normal(shape: Sequence[int], deviation: float, generator: torch.Ge
     limit = 2.0 * deviation
     empty = torch.empty(*shape)
     return torch.nn.init.trunc_normal_(empty, 0.0, deviation, -limit, limit, generator)
+
+
+def uniform(shape: Sequence[int], bound: float, generator: torch.Generator) -> Tensor:
+    """Uniform in +-bound."""
+    return torch.empty(*shape).uniform_(-bound, bound, generator=generator)

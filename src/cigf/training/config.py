@@ -6,7 +6,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from cigf.config import Config
 
-OptimizerName = Literal["adam", "adamw", "sgd"]
+OptimizerName = Literal["adam", "adamw", "adagrad", "sgd"]
 ScheduleName = Literal["constant", "staircase", "cosine", "linear"]
 
 
@@ -16,7 +16,7 @@ class TrainingConfig(Config):
     epochs: PositiveInt = 100
     """Most epochs."""
     optimizer: OptimizerName = "adam"
-    """adam, adamw (its decay is decoupled: the L2 term is then not the loss's) or sgd."""
+    """adam, adamw (its decay is decoupled: the L2 term is then not the loss's), adagrad or sgd."""
     learning_rate: PositiveFloat = 1e-3
     """Highest learning rate."""
     schedule: ScheduleName = "staircase"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -12,6 +13,9 @@ from cigf.training.config import OptimizerName, ScheduleName, TrainingConfig
 _OPTIMIZERS: dict[OptimizerName, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
+    # Squares begin at 0.1, as where the published programs that use it come from; from 0 the
+    # first step would move every weight by the whole learning rate.
+    "adagrad": partial(torch.optim.Adagrad, initial_accumulator_value=0.1),
     "sgd": torch.optim.SGD,
 }
 
