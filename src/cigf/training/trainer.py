@@ -23,6 +23,7 @@ from cigf.shapes import Batch
 from cigf.training.checkpoints import Checkpoints, Progress
 from cigf.training.config import TrainingConfig
 from cigf.training.events import EpochRecord, Listener
+from cigf.training.memory import keep_freed_memory
 from cigf.training.optimizers import build_optimizer, learning_rate
 
 Validate = Callable[[Recommender], dict[str, float]]
@@ -103,6 +104,7 @@ class Trainer:
         Raises:
             DivergedError: Loss or weights are no longer finite, or the loss exploded.
         """
+        keep_freed_memory()
         with torch.random.fork_rng(_devices(self._graph.device)):
             return self._fit(model)
 
