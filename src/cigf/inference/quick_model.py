@@ -63,8 +63,8 @@ class Ask:
 
     @property
     def is_popularity(self) -> bool:
-        """Whether nothing is known of the user, so that she gets what is popular."""
-        return self.row is None and not any(map(len, self.known))
+        """Whether the model does not represent the user, so that she gets what is popular."""
+        return self.row is None
 
 
 @dataclass(frozen=True, eq=False)
