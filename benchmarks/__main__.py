@@ -14,6 +14,7 @@ from benchmarks import (
     bench_epoch,
     bench_evaluate,
     bench_fast,
+    bench_fold_in,
     bench_prepare,
     bench_quality,
 )
@@ -24,6 +25,7 @@ MODULES: dict[str, ModuleType] = {
     "evaluate": bench_evaluate,
     "commands": bench_commands,
     "epoch": bench_epoch,
+    "fold-in": bench_fold_in,
     "fast": bench_fast,
     "quality": bench_quality,
 }

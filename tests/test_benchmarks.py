@@ -223,6 +223,17 @@ def test_fast(toy_data, capsys):
     assert found["training until ndcg@10/1+99 >= 0.350"]["value"] == (good[0] if good else None)
 
 
+def test_fold_in(toy_data, capsys):
+    found = figures_of("fold-in", toy_data, capsys, repeats=1)
+    assert found["one user, median"]["value"] > 0
+    assert found["relative difference to the trained rows"]["value"] < 1e-5
+    ranked = [
+        found[f"ndcg@10/1+99, {name}"]["value"] for name in ("as trained", "own embedding zero")
+    ]
+    assert all(0 <= value <= 1 for value in ranked)
+    assert ranked[0] != found["ndcg@10/1+99, own embedding the mean"]["value"]
+
+
 def test_quality_goes_on_where_it_was_stopped(toy_data, capsys):
     found = figures_of("quality", toy_data, capsys)
     mean = found["ndcg@10/1+99, mean"]

@@ -16,7 +16,8 @@ from cigf.errors import ConfigError, did_you_mean
 from cigf.experiment.config import ExperimentConfig
 from cigf.experiment.evaluating import evaluate_scorer
 from cigf.experiment.training import fit_split, save_fitted
-from cigf.inference.recommender import Ids, TrainedRecommender
+from cigf.inference.events import Events, Ids
+from cigf.inference.recommender import TrainedRecommender
 from cigf.ranking import Only
 from cigf.training.events import Listener
 
@@ -144,7 +145,8 @@ class MultiBehaviorRecommender:
             users: External ids.
             k: Length of the lists.
             only: "new" leaves out what a user has touched, "touched" keeps nothing else.
-            options: behavior, exclude, allow, deny and fallback of `TrainedRecommender.recommend`.
+            options: behavior, exclude, allow, deny, scores and fallback of
+                `TrainedRecommender.recommend`.
 
         Returns:
             Columns user_id, item_id, score, rank.
@@ -152,6 +154,16 @@ class MultiBehaviorRecommender:
         recommender = self._fitted()
         wanted = recommender.users if users is None else users
         return self._frame(recommender.recommend(wanted, k, only=only, **options))
+
+    def recommend_for(self, events: Events, k: int = 10, **options: Any) -> Frame:
+        """Return the best k items of users given by what they did, new users and events too.
+
+        Args:
+            events: Of one user, a mapping from behaviors to item ids; of several, a frame.
+            k: Length of the lists.
+            options: user, history and the others of `TrainedRecommender.recommend_for`.
+        """
+        return self._frame(self._fitted().recommend_for(events, k, **options))
 
     def similar_items(self, item: Any, k: int = 10) -> Frame:
         """Return the k items nearest to an item: columns item_id, score, rank."""

@@ -192,10 +192,30 @@ def test_recommend_answers_unknown_users_if_asked_to(trained):
     assert [row["fallback"] for row in rows] == [True] * 3
 
 
+def test_recommend_reads_events_of_known_and_new_users(trained, tmp_path):
+    recommender = TrainedRecommender.load(trained)
+    items = recommender.items.head(3).to_list()
+    log = tmp_path / "events.csv"
+    rows = [("u17", items[0], "view"), ("new", items[1], "cart"), ("new", items[2], "view")]
+    log.write_text("user_id,item_id,behavior\n" + "\n".join(map(",".join, rows)) + "\n")
+    options = ("--events", log, "--k", 2, "--scores", "cart,buy")
+    found = json.loads(run("recommend", trained, *options, "--json").stdout)
+    events = pl.read_csv(log)
+    expected = recommender.recommend_for(events, 2, scores=["cart", "buy"]).to_dicts()
+    assert [row.keys() for row in found] == [row.keys() for row in expected]
+    keys = ("user_id", "item_id", "rank")
+    assert [[row[k] for k in keys] for row in found] == [[row[k] for k in keys] for row in expected]
+    assert {row["user_id"] for row in found} == {"u17", "new"}
+    message = fails("recommend", trained, "--events", log, "--all")
+    assert "give exactly one of" in message
+    log.write_text("user_id,item_id,behavior\nu17,x,lend\n")
+    assert "unknown behavior 'lend'" in fails("recommend", trained, "--events", log)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "give exactly one of --user ID, --users FILE and --all"),
+        ((), "give exactly one of --user ID, --users FILE, --all and --events EVENTS"),
         (("--all", "--user", "u03"), "give exactly one of"),
         (("--all", "--out", "recs.xlsx"), "unknown ending"),
         (("--users", "nowhere.txt"), "nowhere.txt: no such file"),

@@ -32,14 +32,15 @@ def random_history(seed=0, user_ids=None, item_ids=None):
     )
 
 
-def write_artifact(path, history, seed=0, **options):
-    config = parse_model_config("cigf", CONFIG)
+def write_artifact(path, history, seed=0, config=CONFIG, **options):
+    config = parse_model_config("cigf", config)
     model = build_model("cigf", config, Sizes(N_USERS, N_ITEMS, N_BEHAVIORS), seed)
     learned = history.interactions
     if "withheld" in options:
         learned = difference(learned, options["withheld"])
     with torch.no_grad():
-        encoded = model.encode(BehaviorGraph.build(learned, torch.device("cpu")))
+        graph = BehaviorGraph.build(learned, torch.device("cpu"))
+        encoded, memory = model.encode(graph), model.remember(graph)
     save_artifact(
         path,
         model=model,
@@ -47,6 +48,7 @@ def write_artifact(path, history, seed=0, **options):
         config=config.model_dump(mode="json"),
         representations=encoded,
         history=history,
+        memory=memory,
         metadata={"seed": seed},
         **options,
     )

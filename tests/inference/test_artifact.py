@@ -28,6 +28,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, history):
     assert torch.equal(artifact.representations.items, encoded.items)
     for name, tensor in model.state_dict().items():
         assert torch.equal(artifact.model.state_dict()[name], tensor)
+    assert artifact.memory.keys() == {"items.1", "item_degrees"}
     assert artifact.history.fingerprint == history.fingerprint
     assert artifact.history.users == history.users
     assert artifact.history.items == history.items
@@ -94,7 +95,7 @@ def test_equal_input_gives_equal_bytes(tmp_path):
         write_artifact(tmp_path / name, random_history())
     first, second = (describe_files(tmp_path / name) for name in ("a", "b"))
     assert first == second
-    assert len(first) == 6 + 2 * N_BEHAVIORS
+    assert len(first) == 7 + 2 * N_BEHAVIORS
 
 
 def test_other_weights_give_other_bytes(tmp_path, history):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from inference_toys import N_ITEMS, N_USERS, random_history, write_artifact
 
 from cigf.errors import ArtifactError, ConfigError, DataError, UnknownIdError
-from cigf.inference.recommender import TrainedRecommender, check_choice
+from cigf.inference.checks import check_choice
+from cigf.inference.recommender import TrainedRecommender
 
 BEHAVIORS = ("view", "add/cart", "buy")
 

@@ -1,13 +1,18 @@
 """cigf recommend."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cigf.cli.options import Behavior, Json, RunArgument, words
 from cigf.cli.output import print_json, say
 from cigf.errors import ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cigf.inference.recommender import TrainedRecommender
 
 
 def recommend(
@@ -20,6 +25,14 @@ def recommend(
         typer.Option(help="File of user ids: one per line, or a table with a user_id column."),
     ] = None,
     all_users: Annotated[bool, typer.Option("--all", help="All users of the model.")] = False,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EVENTS",
+            help="Event log of known or unknown users: they are recommended to by what they did "
+            "there and before, without training again; repeatable.",
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Length of each list.")] = 10,
     only: Annotated[
         Literal["all", "new", "touched"],
@@ -42,6 +55,10 @@ def recommend(
     deny: Annotated[
         Path | None, typer.Option(help="File of item ids that may not be recommended.")
     ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(help="Add the scores of these behaviors, such as cart,buy, as columns."),
+    ] = None,
     fallback: Annotated[
         Literal["error", "popularity"], typer.Option(help="What unknown users get.")
     ] = "error",
@@ -55,23 +72,29 @@ def recommend(
 
     Example: cigf recommend RUN --all --k 10 --out recs.parquet
     """
-    if [bool(user), users is not None, all_users].count(True) != 1:
-        raise ConfigError("give exactly one of --user ID, --users FILE and --all")
+    if [bool(user), users is not None, all_users, bool(events)].count(True) != 1:
+        raise ConfigError("give exactly one of --user ID, --users FILE, --all and --events EVENTS")
     from cigf.cli.tables import check_output, print_frame, read_ids, write_table
     from cigf.inference.recommender import TrainedRecommender
 
     if out is not None:
         check_output(out, force)
-    wanted = user or (None if users is None else read_ids(users, "user_id"))
+    asked: Any = user or (None if users is None else read_ids(users, "user_id"))
     recommender = TrainedRecommender.load(run)
-    frame = recommender.recommend(
-        recommender.users if wanted is None else wanted,
+    recommend_to = recommender.recommend_for if events else recommender.recommend
+    if events:
+        asked = _read_events(events, recommender)
+    elif all_users:
+        asked = recommender.users
+    frame = recommend_to(
+        asked,
         k,
         only=only,
         behavior=behavior,
         exclude=words(exclude),
         allow=None if allow is None else read_ids(allow, "item_id"),
         deny=None if deny is None else read_ids(deny, "item_id"),
+        scores=words(scores) or (),
         fallback=fallback,
     )
     if out is not None:
@@ -81,3 +104,11 @@ def recommend(
         print_json(frame.to_dicts())
     else:
         print_frame(frame)
+
+
+def _read_events(sources: list[str], recommender: "TrainedRecommender") -> "pl.DataFrame":
+    from cigf.data.options import ReadOptions
+    from cigf.data.readers import read_events
+
+    names = recommender.artifact.history.behaviors.names
+    return read_events(list(sources), ReadOptions(behaviors=names)).events

@@ -14,6 +14,10 @@ UNKNOWN = -1
 """Row number that `IdMap.find` gives for an id it does not hold."""
 
 
+_FEW = 64
+"""So many ids at most are looked up one by one, which then is quicker than a join."""
+
+
 class IdMap:
     """A frozen two-way map between external ids and rows 0..n-1.
 
@@ -55,6 +59,9 @@ class IdMap:
             wanted = wanted.set(wanted != wanted.floor(), None)  # 17.5 is not 17
             wanted = wanted.cast(pl.Int64, strict=False)
         cast = wanted.cast(self._ids.dtype, strict=False)
+        if len(cast) <= _FEW:
+            rows = [self._rows.get(external, UNKNOWN) for external in cast.to_list()]
+            return np.array(rows, dtype=np.int64)
         known = pl.DataFrame({"id": self._ids, "row": np.arange(len(self), dtype=np.int64)})
         joined = pl.DataFrame({"id": cast}).join(known, on="id", how="left", maintain_order="left")
         return joined["row"].fill_null(UNKNOWN).to_numpy()

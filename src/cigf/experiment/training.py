@@ -17,7 +17,7 @@ from cigf.experiment.evaluating import validator
 from cigf.experiment.folder import MetricsFile, RunFolder
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.inference.artifact import save_artifact
-from cigf.models.base import Recommender, Representations, Sizes
+from cigf.models.base import Memory, Recommender, Representations, Sizes
 from cigf.models.registry import build_model, check_model
 from cigf.sampling.build import build_sampler
 from cigf.seeding import derive_seed
@@ -33,12 +33,14 @@ class Fitted:
     Args:
         model: With the selected epoch's weights, in evaluation mode.
         representations: Its encoded users and items, on the CPU.
+        memory: What it keeps of its training graph for users to come, on the CPU.
         training: How training ended.
         valid: Its metrics on the validation pairs, by name; None without any.
     """
 
     model: Recommender
     representations: Representations
+    memory: Memory
     training: TrainingResult
     valid: dict[str, float] | None
 
@@ -104,8 +106,10 @@ def fit_split(
     model.eval()
     with torch.no_grad():
         encoded = model.encode(graph)
+        memory = {name: tensor.cpu() for name, tensor in model.remember(graph).items()}
     representations = Representations(encoded.users.cpu(), encoded.items.cpu())
-    return Fitted(model, representations, result, validate(model) if validate else None)
+    valid = validate(model) if validate else None
+    return Fitted(model, representations, memory, result, valid)
 
 
 def train_run(
@@ -174,6 +178,7 @@ def save_fitted(
         model_name=config.model_name,
         config=config.model.model_dump(mode="json"),
         representations=fitted.representations,
+        memory=fitted.memory,
         history=split.history("test"),
         withheld=split.withheld if config.data.train_on == "train" else (),
         metadata={

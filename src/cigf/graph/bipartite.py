@@ -66,7 +66,7 @@ class BehaviorGraph:
         """
         if power not in self._degree_powers:
             self._degree_powers[power] = Nodes(
-                _powers(self.to_users, power), _powers(self.to_items, power)
+                powers_of_degrees(self.to_users, power), powers_of_degrees(self.to_items, power)
             )
         return self._degree_powers[power]
 
@@ -93,7 +93,8 @@ class BehaviorGraph:
         )
 
 
-def _powers(edges: Sequence[Edges], power: float) -> Tensor:
+def powers_of_degrees(edges: Sequence[Edges], power: float) -> Tensor:
+    """Return each row's degree under each behavior to a power, (rows, B); 0 stays 0."""
     degrees = torch.stack([each.degrees for each in edges], dim=1).float()
     return torch.where(degrees > 0, degrees**power, 0.0)
 

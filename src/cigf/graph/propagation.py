@@ -105,8 +105,8 @@ class Propagation:
             Receivers' chains, each side (rows, H * C, B, D).
         """
         return Nodes(
-            _mix(self.to_users, x.items, weights.users),
-            _mix(self.to_items, x.users, weights.items),
+            mix_side(self.to_users, x.items, weights.users),
+            mix_side(self.to_items, x.users, weights.items),
         )
 
     def own(self, x: Nodes) -> Nodes:
@@ -119,18 +119,20 @@ class Propagation:
         Returns:
             Receivers' chains, each side (rows, C, B, D).
         """
-        return Nodes(_own(self.to_users, x.items), _own(self.to_items, x.users))
+        return Nodes(own_side(self.to_users, x.items), own_side(self.to_items, x.users))
 
 
-def _mix(
-    side: Side, x: Float[Tensor, "columns C B D"], weights: Float[Tensor, "rows H B B"]
+def mix_side(
+    side: Side, x: Float[Tensor, "columns C _B D"], weights: Float[Tensor, "rows H B B"]
 ) -> Float[Tensor, "rows HC B D"]:
+    """Mix one direction; see `Propagation.mix`."""
     scaled = weights * side.receive_by_chain
     out: Tensor = _WeightedGatherSum.apply(x, scaled, side)  # type: ignore[no-untyped-call]
     return out
 
 
-def _own(side: Side, x: Float[Tensor, "columns C _B D"]) -> Float[Tensor, "rows C B D"]:
+def own_side(side: Side, x: Float[Tensor, "columns C _B D"]) -> Float[Tensor, "rows C B D"]:
+    """Send one direction; see `Propagation.own`."""
     out: Tensor = _OwnGatherSum.apply(x, side)  # type: ignore[no-untyped-call]
     return out
 

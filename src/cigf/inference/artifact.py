@@ -3,6 +3,7 @@
     manifest.json                       versions, configuration, sizes, a hash of every other file
     model.safetensors                   the parameters
     representations.safetensors         users (U, B, D) and items (I, B, D)
+    memory.safetensors                  what the model keeps of its training graph for fold-in
     users.arrow, items.arrow            external ids in row order
     seen/<b>.indptr.npy, .indices.npy   who did what, by behavior number
     withheld/<b>.indptr.npy, ...        those of these pairs that the model's graph does not have
@@ -12,7 +13,7 @@ No pickle, and equal input gives equal bytes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -41,13 +42,14 @@ from cigf.inference.manifest import (
     read_manifest,
     write_manifest,
 )
-from cigf.models.base import Recommender, Representations, Sizes
+from cigf.models.base import Memory, Recommender, Representations, Sizes
 from cigf.models.registry import build_model, parse_model_config
 from cigf.ranking import Scorer
 from cigf.storage import new_folder
 
 _MODEL = "model.safetensors"
 _REPRESENTATIONS = "representations.safetensors"
+_MEMORY = "memory.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,8 @@ class Artifact:
         history: What is known about the users: what recommendations leave out or build on.
         withheld: Pairs of the history that the model's graph does not have: they were kept from
             training to select the epoch. One matrix per behavior.
+        memory: What the model kept of its training graph (`Recommender.remember`); nothing where
+            it cannot fold in.
     """
 
     path: Path
@@ -70,6 +74,7 @@ class Artifact:
     representations: Representations
     history: Dataset
     withheld: tuple[Matrix, ...]
+    memory: Memory = field(default_factory=dict)
 
     @cached_property
     def learned(self) -> Dataset:
@@ -110,6 +115,7 @@ class Artifact:
             representations=self.representations,
             history=self.history,
             withheld=self.withheld,
+            memory=self.memory,
             metadata=self.manifest.metadata,
             force=force,
         )
@@ -124,6 +130,7 @@ def save_artifact(
     representations: Representations,
     history: Dataset,
     withheld: Sequence[Matrix] = (),
+    memory: Memory | None = None,
     metadata: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> None:
@@ -138,6 +145,7 @@ def save_artifact(
         history: What is known about the users when they ask for recommendations.
         withheld: Pairs of the history that are not in the graph of the representations, one
             matrix per behavior; none where all are.
+        memory: What the model keeps of its training graph; None or empty: it cannot fold in.
         metadata: Plain values to remember, such as seed, epoch and metrics; no times of day.
         force: Replace an existing folder.
 
@@ -148,6 +156,8 @@ def save_artifact(
         arrays = save_tensors(folder / _MODEL, dict(model.state_dict()))
         vectors = {"users": representations.users, "items": representations.items}
         arrays |= save_tensors(folder / _REPRESENTATIONS, vectors)
+        if memory:
+            arrays |= save_tensors(folder / _MEMORY, dict(memory))
         arrays |= save_history(folder, history)
         arrays |= save_withheld(folder, withheld)
         manifest = Manifest(
@@ -195,7 +205,8 @@ def load_artifact(path: Path) -> Artifact:
     representations = _load_representations(folder / _REPRESENTATIONS, manifest)
     model = _load_model(folder, manifest)
     withheld = load_withheld(folder, manifest)
-    return Artifact(folder, manifest, model, representations, history, withheld)
+    memory = load_tensors(folder / _MEMORY, manifest) if _MEMORY in manifest.files else {}
+    return Artifact(folder, manifest, model, representations, history, withheld, memory)
 
 
 def _load_representations(path: Path, manifest: Manifest) -> Representations:

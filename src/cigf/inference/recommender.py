@@ -1,7 +1,6 @@
 """Recommendations in external ids, from a trained artifact."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,26 +13,17 @@ from numpy.typing import NDArray
 from cigf.analysis.explanation import Explainer, Explanation
 from cigf.data.dataset import Matrix
 from cigf.data.ids import UNKNOWN, IdMap
-from cigf.errors import ConfigError, DataError, UnknownIdError, did_you_mean
+from cigf.errors import DataError
+from cigf.inference.answers import Audience, Request, answer
 from cigf.inference.artifact import Artifact, load_artifact
+from cigf.inference.checks import check_choice, check_k, refuse_silent, refuse_unknown
+from cigf.inference.events import Events, Ids, OnHistory, ids_series, user_events
+from cigf.inference.fold_in import FoldedUsers, fold_in, scorers
 from cigf.inference.histories import Histories
 from cigf.inference.neighbors import nearest
-from cigf.ranking import Only, top_k
+from cigf.ranking import Only, Scorer
 
 Fallback = Literal["error", "popularity"]
-Ids = str | int | Iterable[Any]
-"""One id, or several in a list, an array or a Polars or pandas series."""
-
-_FEW = 3
-"""How many unknown ids a message names."""
-
-
-@dataclass(frozen=True)
-class _Limits:
-    """Items that may (None: all) and may not be recommended."""
-
-    allow: NDArray[np.int64] | None
-    deny: NDArray[np.int64] | None
 
 
 class TrainedRecommender:
@@ -47,7 +37,7 @@ class TrainedRecommender:
         self.artifact = artifact
         self._histories = Histories(artifact.history)
         # The artifact never changes, so what is derived from it never becomes stale.
-        self._scorer = lru_cache(maxsize=None)(artifact.scorer)
+        self._scorer = lru_cache(maxsize=None)(self._make_scorer)
 
     @classmethod
     def load(cls, path: Path | str) -> "TrainedRecommender":
@@ -78,6 +68,7 @@ class TrainedRecommender:
         exclude: Sequence[str] | None = None,
         allow: Ids | None = None,
         deny: Ids | None = None,
+        scores: Sequence[str] = (),
         fallback: Fallback = "error",
     ) -> pl.DataFrame:
         """Return the best k items of some users.
@@ -88,43 +79,105 @@ class TrainedRecommender:
             only: "new" leaves out what the user has touched under another behavior, "touched"
                 keeps nothing else.
             behavior: What to predict; default: the target.
-            exclude: Behaviors whose items are left out; default: `behavior` alone.
+            exclude: Behaviors whose items are left out; default: `behavior` alone, so that what
+                was bought is hidden and what was viewed is kept.
             allow: Items that may be recommended; those the model does not know are passed over.
                 Default: all.
             deny: Items that may not be recommended.
+            scores: Behaviors whose scores of the listed items are added: columns score_<name>.
             fallback: For unknown users, "popularity" answers with the items that most users did
-                `behavior` with, "error" refuses.
+                `behavior` with (their number is the score), "error" refuses.
 
         Returns:
-            Columns user_id, item_id, score, rank (from 1); with fallback="popularity" also the
-            column fallback, true in the rows of unknown users.
+            Columns user_id, item_id, score, rank (from 1), then those of `scores`; with
+            fallback="popularity" also the column fallback, true in the rows of unknown users.
 
         Raises:
             UnknownIdError: A user is unknown and fallback is "error", or all of `allow` is.
-            ConfigError: k, only or fallback is not allowed.
+            ConfigError: k, only or fallback is not allowed, or the model does not predict a
+                behavior.
             DataError: There is no such behavior.
         """
-        check_choice("only", only, get_args(Only))
+        request = self._request(k, only, behavior, exclude, allow, deny, scores)
         check_choice("fallback", fallback, get_args(Fallback))
-        _check_k(k)
-        ids = _series(users)
+        ids = ids_series(users)
         rows = self.artifact.history.users.find(ids)
         if fallback == "error":
-            _refuse_unknown(ids, rows, self.artifact.history.users)
-        chosen = self._behavior(behavior)
-        excluded = (chosen,) if exclude is None else tuple(map(self._behavior, exclude))
-        limits = _Limits(self._known_items(allow), self._known_items(deny))
-        known = rows != UNKNOWN
-        items = np.full((len(rows), k), UNKNOWN, dtype=np.int64)
-        scores = np.zeros((len(rows), k), dtype=np.float32)
-        items[known], scores[known] = self._rank(rows[known], k, chosen, excluded, only, limits)
-        if not known.all() and only != "touched":
-            items[~known], scores[~known] = self._popular(k, chosen, limits)
-        frame = _lists(self._external_users(ids, rows), items, scores, self.items)
+            refuse_unknown(ids, rows, self.artifact.history.users)
+        named = self._external_users(ids, rows)
+        return self._answer(Audience(named, rows, self._scorer, self._histories), request, fallback)
+
+    def fold_in(
+        self, events: Events, *, user: Any = None, history: OnHistory = "add"
+    ) -> FoldedUsers:
+        """Represent users by what they did, known users or not, without training.
+
+        Args:
+            events: Of one user, a mapping from behaviors to item ids; of one or several, a frame
+                with the columns behavior and item_id, and user_id where they are several.
+                Items that the model does not know are passed over.
+            user: Whose events they are, where they do not say so; None: an unknown user's.
+            history: What events do to what is known of a known user: "add" to it, or "replace"
+                it. For a known user whose events are those of training, the result is her row of
+                the trained representations.
+
+        Raises:
+            ConfigError: The model cannot do that, or `history` is not allowed.
+            DataError: A behavior is unknown, or a column is missing.
+        """
+        check_choice("history", history, get_args(OnHistory))
+        known = self.artifact.history
+        return fold_in(self.artifact, user_events(events, known, user=user, history=history))
+
+    def recommend_for(
+        self,
+        events: Events | FoldedUsers,
+        k: int = 10,
+        *,
+        user: Any = None,
+        history: OnHistory = "add",
+        only: Only = "all",
+        behavior: str | None = None,
+        exclude: Sequence[str] | None = None,
+        allow: Ids | None = None,
+        deny: Ids | None = None,
+        scores: Sequence[str] = (),
+        fallback: Fallback = "error",
+    ) -> pl.DataFrame:
+        """Return the best k items of users given by what they did; see `fold_in`.
+
+        Args:
+            events: As for `fold_in`, or what it returned.
+            k: Length of the lists.
+            user: As for `fold_in`.
+            history: As for `fold_in`.
+            only: As for `recommend`; what counts are all events of these users.
+            behavior: What to predict; default: the target.
+            exclude: As for `recommend`.
+            allow: Items that may be recommended.
+            deny: Items that may not be recommended.
+            scores: Behaviors whose scores are added.
+            fallback: For unknown users without an event of a known item.
+
+        Returns:
+            As `recommend`; user_id is null for a user who was not named.
+
+        Raises:
+            UnknownIdError: As `recommend`.
+            ConfigError: As `recommend` and `fold_in`.
+            DataError: As `recommend` and `fold_in`.
+        """
+        request = self._request(k, only, behavior, exclude, allow, deny, scores)
+        check_choice("fallback", fallback, get_args(Fallback))
+        folded = (
+            events
+            if isinstance(events, FoldedUsers)
+            else self.fold_in(events, user=user, history=history)
+        )
+        audience = self._audience(folded)
         if fallback == "error":
-            return frame
-        lengths = (items != UNKNOWN).sum(axis=1)
-        return frame.with_columns(fallback=pl.Series(np.repeat(~known, lengths), dtype=pl.Boolean))
+            refuse_silent(audience)
+        return self._answer(audience, request, fallback)
 
     def recommend_all(
         self, k: int = 10, *, block_size: int = 16384, **options: Any
@@ -189,7 +242,7 @@ class TrainedRecommender:
             ConfigError: The scores of this model cannot be explained, or k is not positive.
             DataError: There is no such behavior, or nothing is left to recommend.
         """
-        _check_k(k)
+        check_k(k)
         data = self.artifact.history
         row, chosen = data.users.row(user), self._behavior(behavior)
         explainer = self._explainer
@@ -205,51 +258,56 @@ class TrainedRecommender:
         artifact = self.artifact
         return Explainer(artifact.model, artifact.representations, artifact.graph, artifact.learned)
 
+    def _make_scorer(self, behavior: int) -> Scorer:
+        return self.artifact.scorer(self.artifact.history.behaviors.names[behavior])
+
     def _behavior(self, name: str | None) -> int:
         behaviors = self.artifact.history.behaviors
         return behaviors.target if name is None else behaviors.index(name)
 
+    def _request(
+        self,
+        k: int,
+        only: Only,
+        behavior: str | None,
+        exclude: Sequence[str] | None,
+        allow: Ids | None,
+        deny: Ids | None,
+        scores: Sequence[str],
+    ) -> Request:
+        check_choice("only", only, get_args(Only))
+        check_k(k)
+        chosen = self._behavior(behavior)
+        return Request(
+            k,
+            chosen,
+            (chosen,) if exclude is None else tuple(map(self._behavior, exclude)),
+            only,
+            self._known_items(allow),
+            self._known_items(deny),
+            {name: self._behavior(name) for name in scores},
+        )
+
+    def _audience(self, folded: FoldedUsers) -> Audience:
+        events = folded.events
+        degrees = sum(np.diff(matrix.indptr) for matrix in events.history.interactions)
+        numbers = np.arange(len(events.ids))
+        rows = np.where((degrees > 0) | (events.rows != UNKNOWN), numbers, UNKNOWN)
+        scorer = scorers(self.artifact, folded, self._scorer)
+        return Audience(events.ids, rows, scorer, Histories(events.history))
+
+    def _answer(self, audience: Audience, request: Request, fallback: Fallback) -> pl.DataFrame:
+        frame = answer(audience, request, self._histories, self.items)
+        return frame if fallback == "popularity" else frame.drop("fallback")
+
     def _known_items(self, ids: Ids | None) -> NDArray[np.int64] | None:
         if ids is None:
             return None
-        wanted = _series(ids)
+        wanted = ids_series(ids)
         rows = self.artifact.history.items.find(wanted)
         if len(rows) and (rows == UNKNOWN).all():
-            _refuse_unknown(wanted, rows, self.artifact.history.items)
+            refuse_unknown(wanted, rows, self.artifact.history.items)
         return np.unique(rows[rows != UNKNOWN])
-
-    def _rank(
-        self,
-        rows: NDArray[np.int64],
-        k: int,
-        behavior: int,
-        excluded: tuple[int, ...],
-        only: Only,
-        limits: _Limits,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        name = self.artifact.history.behaviors.names[behavior]
-        return top_k(
-            self._scorer(name),
-            rows,
-            k,
-            seen=self._histories.seen(excluded),
-            touched=None if only == "all" else self._histories.touched(behavior),
-            only=only,
-            allow=limits.allow,
-            deny=limits.deny,
-        )
-
-    def _popular(
-        self, k: int, behavior: int, limits: _Limits
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        counts = self._histories.popularity(behavior)
-        eligible = np.arange(len(counts)) if limits.allow is None else limits.allow
-        eligible = eligible if limits.deny is None else np.setdiff1d(eligible, limits.deny)
-        best = eligible[np.argsort(-counts[eligible], kind="stable")][:k]
-        items = np.full(k, UNKNOWN, dtype=np.int64)
-        scores = np.zeros(k, dtype=np.float32)
-        items[: len(best)], scores[: len(best)] = best, counts[best]
-        return items, scores
 
     def _external_users(self, ids: pl.Series, rows: NDArray[np.int64]) -> pl.Series:
         known = self.users
@@ -259,38 +317,14 @@ class TrainedRecommender:
         return ids.cast(pl.String) if cast.null_count() else cast
 
 
-def _series(ids: Ids) -> pl.Series:
-    if isinstance(ids, pl.Series):
-        return ids
-    # An id alone is one id, not a sequence of letters.
-    each = [ids] if isinstance(ids, str | int) else list(ids)
-    return pl.Series("id", each, strict=False)
-
-
 def _row(matrix: Matrix, row: int) -> NDArray[np.int32]:
     start, stop = matrix.indptr[row], matrix.indptr[row + 1]
     indices: NDArray[np.int32] = matrix.indices[start:stop]
     return indices
 
 
-def _lists(
-    users: pl.Series, items: NDArray[np.int64], scores: NDArray[np.float32], ids: pl.Series
-) -> pl.DataFrame:
-    """Turn padded lists, one row per user, into the long table; padding is left out."""
-    filled = items != UNKNOWN
-    places, positions = np.nonzero(filled)
-    return pl.DataFrame(
-        {
-            "user_id": users.gather(places),
-            "item_id": ids.gather(items[filled]),
-            "score": scores[filled],
-            "rank": (positions + 1).astype(np.int32),
-        }
-    )
-
-
 def _similar(vectors: torch.Tensor, ids: IdMap, external: Any, k: int) -> pl.DataFrame:
-    _check_k(k)
+    check_k(k)
     scores, rows = nearest(vectors, ids.row(external), k)
     return pl.DataFrame(
         {
@@ -299,33 +333,3 @@ def _similar(vectors: torch.Tensor, ids: IdMap, external: Any, k: int) -> pl.Dat
             "rank": np.arange(1, len(rows) + 1, dtype=np.int32),
         }
     )
-
-
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise ConfigError(f"k: {k} given; the length of a list must be at least 1")
-
-
-def check_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Check an option that is one of a few words.
-
-    Raises:
-        ConfigError: It is another; names the closest.
-    """
-    if value not in allowed:
-        raise ConfigError(
-            f"{option}: {value!r} given{did_you_mean(value, allowed)}; "
-            f"it is one of {', '.join(allowed)}"
-        )
-
-
-def _refuse_unknown(ids: pl.Series, rows: NDArray[np.int64], known: IdMap) -> None:
-    unknown = ids.filter(pl.Series(rows == UNKNOWN))
-    if len(unknown):
-        few = ", ".join(map(repr, unknown.head(_FEW).to_list()))
-        more = ", ..." if len(unknown) > _FEW else ""
-        hint = '; fallback="popularity" answers anyway' if known.entity == "user" else ""
-        raise UnknownIdError(
-            f"{len(unknown)} of {len(ids)} {known.entity} ids are not in this model "
-            f"({len(known):,} are): {few}{more}{hint}"
-        )

@@ -4,7 +4,7 @@ Axes: U users, I items, B behaviors (or the model's own number of representation
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from cigf.errors import ConfigError
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.gather_sum import Edges, gather_sum
 from cigf.losses import bpr
@@ -26,6 +27,9 @@ Sections = Mapping[str, Mapping[str, Any]]
 
 EVERYONE = 1_000_000_000
 """As sampling.users_per_epoch: more users than there are anywhere."""
+
+Memory = Mapping[str, Tensor]
+"""What a model keeps of its training graph for users to come: tensors by name."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,31 @@ class Recommender(nn.Module, ABC):
     @abstractmethod
     def scorer(self, representations: Representations, behavior: int) -> Scorer:
         """Return the scorer of one behavior's task for the represented users."""
+
+    def remember(self, graph: BehaviorGraph) -> Memory:
+        """Return what `fold_in` needs of the training graph; nothing where it is not supported."""
+        return {}
+
+    def fold_in(
+        self, memory: Memory, events: Sequence[Edges], users: Int[Tensor, "u"]
+    ) -> Float[Tensor, "u B D"]:
+        """Represent users by what they did, known users or not, without training.
+
+        The items' vectors are those of the training graph, so for a known user with her events of
+        training this is her row of `encode`.
+
+        Args:
+            memory: What `remember` returned.
+            events: Per behavior, the edges from items to these users; rows are the users.
+            users: The row of each of them in the training graph, -1 for unknown ones.
+
+        Raises:
+            ConfigError: The model cannot do that.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} cannot represent users by events it was not trained on; "
+            "train again on all events, or train a model that can, such as cigf"
+        )
 
     def regularized(self) -> list[nn.Parameter]:
         """Parameters whose sum of squares the loss includes (times the trainer's `l2`)."""

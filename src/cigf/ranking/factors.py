@@ -15,7 +15,7 @@ Axes: U users, I items, E experts, D embedding size, F = E * D.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -120,6 +120,15 @@ class ScoreFactors(Scorer):
         if self.corrections is not None:
             scores += self.corrections.of_pairs(users, items)
         return scores
+
+    def with_users(self, other: Scorer) -> Scorer:
+        """Return these items' scores with another's users; see `Scorer.with_users`."""
+        assert isinstance(other, ScoreFactors)  # from the same model
+        mine = replace(
+            self, users=other.users, user_gates=other.user_gates, corrections=other.corrections
+        )
+        mine.__dict__["_item_side"] = self._item_side  # where cached_property keeps it
+        return mine
 
     def _buffers(self, n_rows: int) -> Float[Tensor, "buffers rows I"]:
         return self.users.new_empty(2 if self.is_gated else 1, n_rows, self.n_items)

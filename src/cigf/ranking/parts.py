@@ -4,6 +4,7 @@ Axes: U users, I items, b users of a block, F width of a user's part, _ of an it
 """
 
 from collections.abc import Callable
+from copy import copy
 
 import torch
 from jaxtyping import Float, Int64
@@ -39,6 +40,13 @@ class PartsScorer(Scorer):
         self._items = items
         self._combine = combine
         self._pairs_per_chunk = max(1, VALUES_PER_CHUNK // width)
+
+    def with_users(self, other: Scorer) -> Scorer:
+        """Return these items' scores with another's users; see `Scorer.with_users`."""
+        assert isinstance(other, PartsScorer)  # from the same model
+        mine = copy(self)
+        mine._users = other._users
+        return mine
 
     @property
     def n_users(self) -> int:

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from cigf.errors import ConfigError
+
 SCORES_PER_BLOCK = {"cpu": 3 << 17, "cuda": 1 << 26}
 """About how many scores a block holds: on a CPU it should stay in the cache."""
 
@@ -36,6 +38,20 @@ class Scorer(ABC):
     @abstractmethod
     def pairs(self, users: Int64[Tensor, "n"], items: Int64[Tensor, "n"]) -> Float[Tensor, "n"]:
         """Return the scores of single pairs."""
+
+    def with_users(self, other: "Scorer") -> "Scorer":
+        """Return a scorer of another one's users with this one's items.
+
+        Args:
+            other: A scorer of the same kind, from the same model and for the same task.
+
+        Raises:
+            ConfigError: This kind cannot.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} cannot score users it was not made for; "
+            "recommend to known users, or train a model that can, such as cigf"
+        )
 
     def blocks(
         self, users: Int64[Tensor, "n"], block_size: int | None = None

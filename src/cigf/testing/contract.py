@@ -213,6 +213,24 @@ class RecommenderContract(ABC):
         found = loaded.block(torch.arange(len(representations.users))).numpy()
         assert (found == all_scores(model, matrices)).all()
 
+    def test_users_folded_in_with_their_events_get_their_rows(self) -> None:
+        """A model that keeps something for it represents known users as training did."""
+        matrices = random_matrices()
+        model, graph = self.build(matrices).eval(), BehaviorGraph.build(matrices)
+        train_steps(model, matrices, 2)
+        model.eval()
+        users = torch.tensor([5, 0, 3])
+        events = [edges.select(users) for edges in graph.to_users]
+        with torch.no_grad():
+            memory = model.remember(graph)
+            if not memory:
+                with pytest.raises(ConfigError, match="cannot represent users by events"):
+                    model.fold_in(memory, events, users)
+                return
+            found = model.fold_in(memory, events, users)
+            expected = model.encode(graph, users).users
+        torch.testing.assert_close(found, expected)
+
     def test_encode_and_loss_leave_no_state(self) -> None:
         """Calling them twice gives the same, and changes nothing in the model."""
         matrices = random_matrices()

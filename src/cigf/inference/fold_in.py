@@ -1,0 +1,81 @@
+"""Fold-in: users represented by their events, without training, and scorers for them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cigf.data.dataset import Matrix
+from cigf.errors import ArtifactError
+from cigf.graph.gather_sum import Edges
+from cigf.inference.artifact import Artifact
+from cigf.inference.events import UserEvents
+from cigf.models.base import Representations
+from cigf.ranking import Scorer
+from cigf.ranking.ragged import as_tensor
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedUsers:
+    """Users represented by their events.
+
+    Args:
+        events: Who they are and what they did.
+        vectors: Their representations, shape (n, B, D).
+    """
+
+    events: UserEvents
+    vectors: Float[Tensor, "n B D"]
+
+
+@torch.no_grad()
+def fold_in(artifact: Artifact, events: UserEvents) -> FoldedUsers:
+    """Represent users by their events.
+
+    Raises:
+        ConfigError: The model cannot do that.
+        ArtifactError: An earlier version of cigf wrote the artifact, without what this needs.
+    """
+    model, memory = artifact.model, artifact.memory
+    edges = [_edges(matrix) for matrix in events.history.interactions]
+    try:
+        vectors = model.fold_in(memory, edges, torch.from_numpy(events.rows))
+    except KeyError as error:
+        raise ArtifactError(
+            f"{artifact.path}: it does not hold what fold-in needs ({error}): an earlier version "
+            "of cigf wrote it; train again"
+        ) from None
+    return FoldedUsers(events, vectors)
+
+
+def _edges(matrix: Matrix) -> Edges:
+    offsets, indices = (
+        as_tensor(part, torch.device("cpu")).int() for part in (matrix.indptr, matrix.indices)
+    )
+    return Edges(offsets, indices, matrix.shape[1])
+
+
+def scorers(
+    artifact: Artifact, users: FoldedUsers, trained: Callable[[int], Scorer]
+) -> Callable[[int], Scorer]:
+    """Return the scorer of each behavior for users folded in.
+
+    What was made of all items for the trained users is used again: to make it anew would take
+    many times longer than to score.
+
+    Args:
+        artifact: The model.
+        users: The users.
+        trained: The scorers of the trained users.
+    """
+    # One item is enough for a model to make its part of the users.
+    first = Representations(users.vectors, artifact.representations.items[:1])
+
+    @torch.no_grad()
+    def of_behavior(behavior: int) -> Scorer:
+        return trained(behavior).with_users(artifact.model.scorer(first, behavior))
+
+    return lru_cache(maxsize=None)(of_behavior)
