@@ -44,6 +44,9 @@ class RecommenderContract(ABC):
     name: ClassVar[str]
     options: ClassVar[Mapping[str, Any]] = {}
     learning_rate: ClassVar[float] = 0.01
+    board_steps: ClassVar[int] = 150
+    """Steps of training on the checkerboard. The withheld items are among the negatives, so a model
+    that can learn single pairs by heart comes to rank them low again: it gets fewer steps."""
     personal: ClassVar[bool] = True
     """Whether users can get different rankings; a model that cannot need not solve the board."""
     inert: ClassVar[frozenset[str]] = frozenset()
@@ -91,7 +94,7 @@ class RecommenderContract(ABC):
         split = checkerboard()
         matrices = split.train.interactions
         model = self.build(matrices)
-        self.train(model, matrices, 150, self.learning_rate)
+        self.train(model, matrices, self.board_steps, self.learning_rate)
         scores = all_scores(model, matrices)
         scores[split.train.target.toarray() > 0] = -np.inf
         held_out = split.test[split.train.behaviors.target_name]
