@@ -6,7 +6,6 @@ import pytest
 
 from cigf.errors import ArtifactError
 from cigf.reports.summary import UserLists, summary_page, write_summary
-from cigf.reports.svg import line_chart
 
 REPORT = {
     "n_users": 1234,
@@ -55,13 +54,13 @@ class Tables(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag, attributes):
-        if tag not in ("meta", "circle", "path", "polyline"):
+        if tag not in ("meta", "circle", "line", "path", "polyline"):
             self.open.append(tag)
         if tag == "tr":
             self.rows.append([])
 
     def handle_endtag(self, tag):
-        if tag not in ("circle", "path", "polyline"):
+        if tag not in ("circle", "line", "path", "polyline"):
             assert self.open.pop() == tag
 
     def handle_data(self, data):
@@ -107,31 +106,12 @@ def test_the_curves_are_those_of_the_epochs():
     assert "3 epochs, 4.5 s of training" in page
 
 
-def points(svg):
-    line = re.search(r'<polyline points="([^"]*)"', svg).group(1)
-    return [tuple(map(float, point.split(","))) for point in line.split()]
-
-
-def test_a_chart_maps_its_range_to_its_frame():
-    placed = points(line_chart([(1, 5.0), (2, 15.0), (3, 10.0)], title="t", x_label="x"))
-    assert placed == [(56.0, 170.0), (232.0, 28.0), (408.0, 99.0)]
-
-
-@pytest.mark.parametrize("values", [[(4, 2.0)], [(1, 2.0), (2, 2.0)]])
-def test_a_chart_of_equal_values_stays_in_its_frame(values):
-    assert {y for _, y in points(line_chart(values, title="t", x_label="x"))} == {99.0}
-
-
-def test_a_chart_of_nothing_is_empty():
-    assert points(line_chart([], title="t", x_label="x")) == []
-
-
 @pytest.fixture
 def folders(tmp_path):
     run, dataset = tmp_path / "run", tmp_path / "dataset"
     run.mkdir()
     dataset.mkdir()
-    (dataset / "manifest.json").write_text(json.dumps({"report": REPORT}))
+    (dataset / "manifest.json").write_text(json.dumps({"extra": {"report": REPORT}}))
     (run / "evaluation.json").write_text(json.dumps(EVALUATION))
     (run / "metrics.jsonl").write_text("".join(json.dumps(e) + "\n" for e in EPOCHS))
     return run, dataset

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cigf.errors import ArtifactError
-from cigf.reports.svg import Point, line_chart
+from cigf.reports.charts import Point, Series, line_chart
 from cigf.storage import new_file
 
 _STYLE = """
@@ -23,14 +23,13 @@ th, td { padding: .25rem .8rem; border-bottom: 1px solid #d8dee6; text-align: le
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.model td { font-weight: 600; background: #eef5fb; }
 .note { color: #56657a; } .curves { display: flex; flex-wrap: wrap; gap: 1rem; }
-svg { width: 26rem; max-width: 100%; } svg polyline { stroke: #1769aa; stroke-width: 2; }
-svg circle { fill: #1769aa; } svg .axis { stroke: #9aa7b6; }
-svg text { font-size: 11px; fill: #56657a; }
-svg .title { font-size: 13px; fill: #1d2733; }
+svg { width: 26rem; max-width: 100%; } svg .line { fill: none; stroke: #1769aa; stroke-width: 2; }
+svg .mark { fill: #1769aa; } svg .axis, svg .grid { stroke: #9aa7b6; }
+svg text { font-size: 11px; fill: #56657a; } figure { margin: 0; }
 @media (prefers-color-scheme: dark) {
   body { color: #dde5ee; background: #14191f; } tr.model td { background: #1d2c3a; }
   th, td { border-color: #323d49; } .note, svg text { color: #9fb0c3; fill: #9fb0c3; }
-  svg .title { fill: #dde5ee; } svg polyline { stroke: #64b1ee; } svg circle { fill: #64b1ee; }
+  svg .line { stroke: #64b1ee; } svg .mark { fill: #64b1ee; }
 }
 """
 
@@ -68,7 +67,7 @@ def write_summary(
     Raises:
         ArtifactError: One of the files is missing or damaged.
     """
-    report = _read_json(dataset / "manifest.json").get("report", {})
+    report = _read_json(dataset / "manifest.json").get("extra", {}).get("report", {})
     evaluation = _read_json(run / "evaluation.json")
     epochs = [json.loads(line) for line in _read(run / "metrics.jsonl").splitlines()]
     page = summary_page(report, evaluation, epochs, examples)
@@ -188,7 +187,8 @@ def _curves(epochs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _curve(title: str, points: Sequence[Point]) -> str:
-    return line_chart(points, title=title, x_label="epoch")
+    chart = line_chart([Series(title, points)], alt=title, x_label="epoch")
+    return f"<figure><figcaption>{escape(title)}</figcaption>{chart.svg}</figure>"
 
 
 def _examples(examples: Sequence[UserLists]) -> str:

@@ -1,55 +1,83 @@
-"""Small line charts as inline SVG: no library, no script, readable in any browser."""
+"""The parts of small charts as inline SVG: scales, ticks, texts, markers; no library, no script.
 
+Colors and dashes are classes (`s0` to `s5`) that the page's style sheet defines, so that a chart
+follows the light and the dark scheme. Series differ in marker or dashes too, not in color alone.
+"""
+
+import math
 from collections.abc import Sequence
 from html import escape
 
-Point = tuple[int | float, int | float]
+WIDTH = 340
+"""Units of every chart: about the pixels of a narrow telephone, where texts must stay legible."""
+Number = int | float
 
-_WIDTH, _HEIGHT = 420, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 28, 30
-
-
-def line_chart(points: Sequence[Point], *, title: str, x_label: str) -> str:
-    """Return a chart of one line; fewer than two points are drawn as dots.
-
-    Args:
-        points: (x, y) in the order of x; y must be finite.
-        title: What y is.
-        x_label: What x is.
-    """
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    places = [
-        (_scale(x, xs, _LEFT, _WIDTH - _RIGHT), _scale(y, ys, _HEIGHT - _BOTTOM, _TOP))
-        for x, y in points
-    ]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in places)
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f'<text x="{_LEFT}" y="16" class="title">{escape(title)}</text>'
-        f"{_axes(xs, ys, x_label)}"
-        f'<polyline points="{line}" fill="none"/>{dots}</svg>'
-    )
+N_SERIES = 6
+"""Colors; a chart with more series begins again."""
 
 
-def _scale(value: int | float, values: Sequence[int | float], start: int, stop: int) -> float:
-    """Map the range of `values` to start..stop; a range of one value to its middle."""
-    low, high = min(values), max(values)
+def scale(value: Number, low: Number, high: Number, start: Number, stop: Number) -> float:
+    """Map low..high to start..stop; a range of one value to its middle."""
     share = 0.5 if high == low else (value - low) / (high - low)
     return start + share * (stop - start)
 
 
-def _axes(xs: Sequence[int | float], ys: Sequence[int | float], x_label: str) -> str:
-    bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
-    frame = f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" class="axis"/>'
-    texts = [
-        (_LEFT - 6, _TOP + 4, "end", f"{max(ys):.3g}" if ys else ""),
-        (_LEFT - 6, bottom + 4, "end", f"{min(ys):.3g}" if ys else ""),
-        (_LEFT, _HEIGHT - 12, "start", f"{min(xs):g}" if xs else ""),
-        (right, _HEIGHT - 12, "end", f"{max(xs):g}" if xs else ""),
-        ((_LEFT + right) / 2, _HEIGHT - 12, "middle", escape(x_label)),
-    ]
-    return frame + "".join(
-        f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}">{text}</text>'
-        for x, y, anchor, text in texts
+def ticks(low: Number, high: Number, n: int = 4) -> list[Number]:
+    """Return about n round numbers (1, 2 or 5 times a power of ten) between low and high."""
+    if not high > low:
+        return [low]
+    raw = (high - low) / n
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
+
+
+def log_ticks(low: Number, high: Number) -> list[Number]:
+    """Return the powers of ten between low and high, or the ends where there are fewer than two."""
+    powers = [10.0**n for n in range(math.ceil(math.log10(low)), int(math.log10(high)) + 1)]
+    return powers if len(powers) > 1 else sorted({low, high})
+
+
+def short(value: Number) -> str:
+    """Write a number in few characters: 0.031, 1.5, 950, 12.3k, 1.23M."""
+    size = abs(value)
+    if size >= 1_000_000:
+        return f"{value / 1_000_000:.3g}M"
+    if size >= 10_000:
+        return f"{value / 1000:.3g}k"
+    if size >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.3f}".rstrip("0") if size < 1 else f"{value:.3g}"
+
+
+def text(x: Number, y: Number, words: str, anchor: str = "start", kind: str = "") -> str:
+    """Return a text element."""
+    name = f' class="{kind}"' if kind else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{name}>{escape(words)}</text>'
+
+
+def line(x1: Number, y1: Number, x2: Number, y2: Number, kind: str) -> str:
+    """Return a line element."""
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>'
+
+
+def marker(x: Number, y: Number, series: int) -> str:
+    """Return a series' marker: dot, square, triangle or diamond."""
+    name = f'class="s{series % N_SERIES} mark"'
+    shapes: Sequence[str] = (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" {name}/>',
+        f'<rect x="{x - 3.5:.1f}" y="{y - 3.5:.1f}" width="7" height="7" {name}/>',
+        f'<path d="M{x:.1f} {y - 4.5:.1f}l4.5 8h-9z" {name}/>',
+        f'<path d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z" {name}/>',
+    )
+    return shapes[series % len(shapes)]
+
+
+def document(body: str, height: Number, alt: str, width: Number = WIDTH) -> str:
+    """Return the SVG element around a chart's parts; `alt` says what the chart shows."""
+    return (
+        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(alt)}">'
+        f"{body}</svg>"
     )
