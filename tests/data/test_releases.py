@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,15 @@ def test_truncated_at_any_place(tmp_path):
     for length in range(len(content)):
         with pytest.raises(DataError, match="trn_buy: "):
             read_matrix(write(tmp_path / "trn_buy", content[:length]))
+
+
+def test_a_huge_memo_takes_no_memory(tmp_path):
+    content = b"\x80\x03]r" + (2**28).to_bytes(4, "little") + b"."
+    tracemalloc.start()
+    with pytest.raises(DataError, match="memo 268435456 after 2 steps"):
+        load_pickle(write(tmp_path / "trn_buy", content))
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,6 +11,7 @@ values may be times; `tst_int`, the held-out item of each user, or None.
 
 import io
 import pickle
+import pickletools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,13 @@ class _RestrictedUnpickler(pickle.Unpickler):
         return ALLOWED[name]
 
 
+def _check_memo(content: bytes) -> None:
+    """Refuse a memo number that is too large: pickle would make room for all smaller ones."""
+    for n_before, (code, number, _) in enumerate(pickletools.genops(content)):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > n_before:
+            raise pickle.UnpicklingError(f"memo {number} after {n_before} steps")
+
+
 def load_pickle(path: Path) -> object:
     """Read a published pickle: a `_Matrix`, an `_Array`, or a plain Python object.
 
@@ -138,6 +146,7 @@ def load_pickle(path: Path) -> object:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     try:
+        _check_memo(content)
         return _RestrictedUnpickler(io.BytesIO(content)).load()
     except _Refused as error:
         raise DataError(
