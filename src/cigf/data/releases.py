@@ -131,7 +131,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
 def _check_memo(content: bytes) -> None:
     """Refuse a memo number that is too large: pickle would make room for all smaller ones."""
     for n_before, (code, number, _) in enumerate(pickletools.genops(content)):
-        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > n_before:
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and (number or 0) > n_before:
             raise pickle.UnpicklingError(f"memo {number} after {n_before} steps")
 
 
