@@ -25,7 +25,6 @@ VARIANTS = [
 
 class NMTRContract(RecommenderContract):
     name = "nmtr"
-    board_steps: ClassVar = 70  # far from both ends: wide margins for eight seeds
 
     def dense_scores(self, model, matrices, behavior):
         return reference.logits(model, matrices)[:, :, behavior]

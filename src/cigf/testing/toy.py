@@ -1,6 +1,6 @@
 """Small datasets and batches for the contract suite; sizes of axes are different primes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,8 +80,12 @@ def train_steps(
     learning_rate: float = 0.01,
     batch: Batch | None = None,
     sampling: Mapping[str, Any] | None = None,
+    done: Callable[[list[float]], bool] | None = None,
 ) -> list[float]:
-    """Train by Adam, on one fixed batch or on new ones; return the losses."""
+    """Train by Adam, on one fixed batch or on new ones; return the losses.
+
+    Ends before `n_steps` where `done`, called after each step with the losses so far, says so.
+    """
     graph = BehaviorGraph.build(matrices)
     options = TrainingConfig.parse({"learning_rate": learning_rate, "l2": 0.0})
     optimizer = build_optimizer(model, options)
@@ -95,6 +99,8 @@ def train_steps(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             losses.append(loss.item())
+            if done is not None and done(losses):
+                break
     return losses
 
 
