@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from browsing import FLAGS, NAMES, PROGRAM
+from command_line import N_USERS, QUICK, run
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,30 @@ def browser():
         started.close()
     finally:
         playwright.stop()
+
+
+# One log, one dataset and one trained run for all who only read them.
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="session")
+def events(folder):
+    sizes = ("--users", N_USERS, "--items", 43, "--interactions", 3001)
+    run("data", "generate", *sizes, "--out", folder / "events.csv")
+    return folder / "events.csv"
+
+
+@pytest.fixture(scope="session")
+def dataset(folder, events):
+    run("data", "prepare", events, "--out", folder / "dataset")
+    return folder / "dataset"
+
+
+@pytest.fixture(scope="session")
+def trained(folder, dataset):
+    run("train", dataset, "--out", folder / "run", *QUICK)
+    return folder / "run"

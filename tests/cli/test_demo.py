@@ -19,17 +19,16 @@ def test_the_demo_shows_everything_once(tmp_path, small):
     out = tmp_path / "demo"
     result = CliRunner().invoke(app, ["demo", "--out", str(out)])
     assert result.exit_code == 0, result.stderr
-    assert {path.name for path in out.iterdir()} == {"events.csv", "dataset", "run", "summary.html"}
+    assert {path.name for path in out.iterdir()} == {"events.csv", "dataset", "run", "report.html"}
     for part in ("4,001 events", "61 users", "touched_first", "-> bring back", "-> discover"):
         assert part in " ".join(result.stdout.split())
     assert result.stdout.count("user u") == steps.N_EXAMPLES
     assert "epoch 2/2" in result.stderr
-    assert result.stderr.splitlines()[-1] == (
-        "    cigf recommend RUN --all --k 10 --out recs.parquet"
-    )
-    page = (out / "summary.html").read_text()
-    assert page.count("<svg") >= 2
-    assert "-&gt; discover" in page
+    assert result.stderr.splitlines()[-1] == ("    cigf report RUN --out report.html")
+    page = (out / "report.html").read_text()
+    assert page.count("<figure>") >= 6
+    assert "→ discover" in page
+    assert '<h2 id="data">' in page
     evaluation = json.loads((out / "run" / "evaluation.json").read_text())
     assert evaluation["metrics"]["full"]["all"]["hr@10"] >= 0
 

@@ -22,7 +22,7 @@ def demo(
     """Show everything once on a synthetic log, in about a minute.
 
     Generates the event log of a shop, prepares it, trains CIGF, judges it beside popularity and
-    the touched-first rule, and recommends.
+    the touched-first rule, recommends, and writes a report.
     """
     from cigf.cli.demo_steps import DemoFolder, judge, learn, make_dataset, make_log, recommend
     from cigf.storage import refuse_existing
@@ -37,13 +37,14 @@ def demo(
     learn(folder, SETTINGS, seed)
     say("\n4. Judged on the held-out purchases, beside popularity and the touched-first rule")
     judge(folder)
-    say("\n5. Recommendations for a few users")
+    say("\n5. Recommendations for a few users, and a report of everything")
     recommend(folder)
-    say(f"\nWrote {out}: open {folder.summary} in a browser")
+    say(f"\nWrote {out}: open {folder.report} in a browser")
     say("For a log of your own, with columns user_id, item_id, behavior and perhaps timestamp:")
     print_next(
         "cigf data prepare EVENTS.csv --behaviors view,cart,buy --out DATASET",
         "cigf train DATASET --out RUN",
         "cigf evaluate RUN",
         "cigf recommend RUN --all --k 10 --out recs.parquet",
+        "cigf report RUN --out report.html",
     )

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from cigf.cli.evaluate import print_evaluation
@@ -17,16 +16,12 @@ from cigf.data.prepare import prepare
 from cigf.data.synthetic import generate_log
 from cigf.experiment.config import load_experiment
 from cigf.experiment.evaluating import evaluate_run
+from cigf.experiment.reporting import write_report
 from cigf.experiment.training import train_run
-from cigf.inference.recommender import TrainedRecommender
-from cigf.ranking import Only
-from cigf.reports.summary import UserLists, write_summary
 from cigf.seeding import numpy_generator
 
 N_USERS, N_ITEMS, N_EVENTS = 2_000, 800, 120_000
 N_EXAMPLES = 3
-SHOWN = 6
-"""Items shown of each behavior of an example."""
 
 
 class DemoFolder:
@@ -41,7 +36,7 @@ class DemoFolder:
         self.events = path / "events.csv"
         self.dataset = path / "dataset"
         self.run = path / "run"
-        self.summary = path / "summary.html"
+        self.report = path / "report.html"
 
 
 def make_log(folder: DemoFolder, seed: int) -> None:
@@ -75,32 +70,9 @@ def judge(folder: DemoFolder) -> None:
 
 
 def recommend(folder: DemoFolder) -> None:
-    """Recommend to a few users, show their histories beside, and write the summary."""
-    recommender = TrainedRecommender.load(folder.run)
-    examples = [_example(recommender, user) for user in _buyers(recommender)]
-    for example in examples:
-        lists = [*example.history.items(), *example.recommended.items()]
-        rows = [(name, ", ".join(items) or "-") for name, items in lists]
+    """Write the report, and show some of its users with their histories and lists."""
+    facts = write_report(folder.run, folder.report, n_users=N_EXAMPLES)
+    for example in facts.users:
+        lists = {**example.history, **{f"-> {n}": ids for n, ids in example.recommended.items()}}
+        rows = [(name, ", ".join(items) or "-") for name, items in lists.items()]
         print_table((f"user {example.user}", ""), rows)
-    write_summary(folder.run, folder.dataset, folder.summary, examples=examples)
-
-
-def _buyers(recommender: TrainedRecommender) -> pl.Series:
-    """The first users who bought enough to see their taste."""
-    counts = np.diff(recommender.artifact.history.target.indptr)
-    return recommender.users.filter(pl.Series(counts >= SHOWN)).head(N_EXAMPLES)
-
-
-def _example(recommender: TrainedRecommender, user: str) -> UserLists:
-    did = recommender.history(user)
-    deepest_first = recommender.artifact.history.behaviors.names[::-1]
-    history = {
-        name: did.filter(pl.col("behavior") == name)["item_id"].head(SHOWN).to_list()
-        for name in deepest_first
-    }
-    lists: dict[str, Only] = {"-> bring back": "touched", "-> discover": "new"}
-    recommended = {
-        name: recommender.recommend([user], SHOWN, only=only)["item_id"].to_list()
-        for name, only in lists.items()
-    }
-    return UserLists(user, history, recommended)

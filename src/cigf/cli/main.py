@@ -16,6 +16,7 @@ from cigf.cli import (
     import_data,
     prepare,
     recommend,
+    report,
     serve,
     similar,
     train,
@@ -66,6 +67,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
 app.command("explain")(explain.explain)
+app.command("report")(report.report)
 app.command("serve")(serve.serve)
 
 

@@ -148,7 +148,7 @@ def evaluate_run(
     folder = RunFolder(run)
     info = folder.read_info()
     artifact = load_artifact(run)
-    split = _load_same(dataset or Path(info["dataset"]), info["fingerprint"])
+    split = load_same(dataset or Path(info["dataset"]), info["fingerprint"])
     measured = evaluate_scorer(
         artifact.scorer(behavior),
         split,
@@ -166,7 +166,12 @@ def evaluate_run(
     return result
 
 
-def _load_same(dataset: Path, fingerprint: str) -> Split:
+def load_same(dataset: Path, fingerprint: str) -> Split:
+    """Read the split that a run was trained on.
+
+    Raises:
+        DataError: It is not there, or its training data are not those of the fingerprint.
+    """
     split = load_split(dataset)
     if split.train.fingerprint != fingerprint:
         raise DataError(

@@ -20,11 +20,11 @@ from cigf.reports.svg import (
 
 Point = tuple[Number, Number]
 
-_LEFT, _RIGHT, _TOP, _HEIGHT = 44, 14, 10, 190
+_LEFT, _RIGHT, _TOP, _HEIGHT = 46, 14, 10, 194
 _BOTTOM = 36
-_LABELS = 112
+_LABELS = 118
 """Width of the labels on the left of rows."""
-_CHARACTERS = 17
+_CHARACTERS = 18
 """How many characters of a label fit there."""
 
 
@@ -104,14 +104,12 @@ def line_chart(
     xs = [x for each in series for x, _ in each.points]
     ys = [y for each in series for _, y in each.points]
     low, high = (min(0.0, min(ys)) if from_zero else min(ys)), max(ys)
-    frame = _Frame(min(xs), max(xs), low, high, log_x)
+    frame = _Frame(min(xs), max(xs), low, high, log_x, _TOP if mark is None else _TOP + 14)
     parts = [frame.axes(x_label)]
     if mark is not None:
         x = frame.x(mark)
-        parts += [line(x, _TOP, x, _HEIGHT - _BOTTOM, "rule")]
-        anchor = "end" if x > WIDTH / 2 else "start"
-        shift = -4 if anchor == "end" else 4
-        parts += [text(x + shift, _TOP + 9, mark_label, anchor, "note")]
+        parts += [line(x, _TOP + 12, x, _HEIGHT - _BOTTOM, "rule")]
+        parts += [text(x, _TOP + 8, mark_label, "middle", "label")]
     for number, each in enumerate(series):
         places = [(frame.x(x), frame.y(y)) for x, y in each.points]
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -131,6 +129,7 @@ class _Frame:
     y_low: Number
     y_high: Number
     log_x: bool
+    top: Number
 
     def x(self, value: Number) -> float:
         ends = (self.x_low, self.x_high, value)
@@ -138,7 +137,7 @@ class _Frame:
         return scale(at, low, high, _LEFT, WIDTH - _RIGHT)
 
     def y(self, value: Number) -> float:
-        return scale(value, self.y_low, self.y_high, _HEIGHT - _BOTTOM, _TOP)
+        return scale(value, self.y_low, self.y_high, _HEIGHT - _BOTTOM, self.top)
 
     def axes(self, x_label: str) -> str:
         bottom, right = _HEIGHT - _BOTTOM, WIDTH - _RIGHT

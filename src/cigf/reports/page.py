@@ -5,6 +5,7 @@ list of its sections, tables with captions and headers that scroll by keyboard w
 wide, charts with alternative texts, and a light and a dark scheme; it prints.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +18,9 @@ from markupsafe import Markup
 
 from cigf.reports.charts import Chart
 from cigf.storage import new_file
+
+_NUMBER = re.compile(r"[-+]?[\d,.]+( %)?( \[[-\d., ]+\])?")
+"""Perhaps with a unit, or an interval in brackets."""
 
 Cell = str | int | float | None
 """Texts stand on the left, numbers on the right; None is an empty cell."""
@@ -54,9 +58,9 @@ class Table:
     kind: str = field(default="table", init=False)
 
     def is_number(self, column: int) -> bool:
-        """Tell whether a column holds numbers only."""
-        cells = [row[column] for row in self.rows if row[column] is not None]
-        return bool(cells) and all(isinstance(cell, int | float) for cell in cells)
+        """Tell whether a column, not the first, holds numbers only, as such or as text."""
+        cells = [row[column] for row in self.rows if row[column] not in (None, "")]
+        return column > 0 and bool(cells) and all(_NUMBER.fullmatch(_cell(each)) for each in cells)
 
 
 @dataclass(frozen=True)

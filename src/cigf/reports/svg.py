@@ -22,7 +22,7 @@ def scale(value: Number, low: Number, high: Number, start: Number, stop: Number)
     return start + share * (stop - start)
 
 
-def ticks(low: Number, high: Number, n: int = 4) -> list[Number]:
+def ticks(low: Number, high: Number, n: int = 5) -> list[Number]:
     """Return about n round numbers (1, 2 or 5 times a power of ten) between low and high."""
     if not high > low:
         return [low]
