@@ -64,6 +64,10 @@ class EventLogError(CigfError):
     exit_code = 2
 
 
+class NotExplainableError(ConfigError):
+    """The scores of a model are no sums of shares."""
+
+
 class OverloadedError(CigfError):
     """A server has as much to do as it may take on."""
 

@@ -95,7 +95,7 @@ def test_equal_input_gives_equal_bytes(tmp_path):
         write_artifact(tmp_path / name, random_history())
     first, second = (describe_files(tmp_path / name) for name in ("a", "b"))
     assert first == second
-    assert len(first) == 7 + 2 * N_BEHAVIORS
+    assert len(first) == 8 + 2 * N_BEHAVIORS
 
 
 def test_other_weights_give_other_bytes(tmp_path, history):

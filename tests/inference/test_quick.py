@@ -7,10 +7,12 @@ from hypothesis.extra.numpy import arrays
 
 from cigf.inference.artifact import load_artifact
 from cigf.inference.neighbors import nearest
+from cigf.inference.opened import open_artifact
 from cigf.inference.quick import ItemFactors, UserFactors, best
-from cigf.inference.quick_model import Ask
+from cigf.inference.quick_model import Ask, QuickModel
 from cigf.inference.quick_neighbors import QuickNeighbors
-from cigf.inference.quick_scores import ScorerScores, quick_model
+from cigf.inference.quick_scores import FactorScores
+from cigf.inference.torch_side import ScorerScores
 from cigf.ranking import ScoreFactors, top_k
 from inference.inference_toys import N_ITEMS, N_USERS, random_history, write_artifact
 
@@ -94,6 +96,11 @@ def artifact(tmp_path):
     return load_artifact(tmp_path / "artifact")
 
 
+def quick_model(artifact):
+    opened, names = open_artifact(artifact.path), artifact.history.behaviors.names
+    return QuickModel(opened.history, lambda b: FactorScores(opened.factors(names[b]), b))
+
+
 @pytest.mark.parametrize("behavior", range(3))
 @pytest.mark.parametrize("only", ["all", "new", "touched"])
 @pytest.mark.parametrize("excluded", [(), (2,), (0, 1)])
@@ -145,6 +152,6 @@ def test_asks_for_several_behaviors_keep_their_order(artifact):
 
 def test_a_scorer_without_factors_gives_the_same(artifact):
     scorer = artifact.scorer()
-    scores = ScorerScores(scorer)
+    scores = ScorerScores(scorer, 2)
     found = scores.score([scores.trained(3), scores.trained(5)])
     np.testing.assert_allclose(found, scorer.block(torch.tensor([3, 5])).numpy())

@@ -121,6 +121,17 @@ def test_a_body_without_a_length_is_limited_too(start, make):
     assert reply.status_code == 413
 
 
+def test_scores_of_other_behaviors(server):
+    answer = server.get("/recommend/u3?scores=view&scores=buy&k=2")
+    assert [item["scores"]["buy"] for item in answer["items"]] == pytest.approx(
+        [item["score"] for item in answer["items"]], rel=1e-4
+    )
+    (found,) = server.post("/recommend", {"users": ["u3"], "scores": ["view"]})["lists"]
+    assert set(found["items"][0]["scores"]) == {"view"}
+    assert found["items"][0]["scores"]["view"] == answer["items"][0]["scores"]["view"]
+    assert "scores" not in server.get("/recommend/u3")["items"][0]
+
+
 def test_events_count_for_the_next_list(server):
     first = server.get("/recommend/u3")["items"][0]["item_id"]
     event = {"user_id": "u3", "item_id": first, "behavior": "buy"}
@@ -191,6 +202,8 @@ def test_the_document_of_the_interface(server):
         "/recommend",
         "/recommend/{user}",
         "/similar/{item}",
+        "/explain/{user}",
+        "/explain/{user}/{item}",
         "/events",
         "/models",
         "/models/reload",

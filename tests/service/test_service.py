@@ -7,6 +7,8 @@ from cigf.errors import ArtifactError, ConfigError, DataError, OverloadedError, 
 from cigf.inference.recommender import TrainedRecommender
 from cigf.service.asked import ListOptions, ListRequest
 from cigf.service.event_log import Event
+from cigf.service.late import Late
+from cigf.service.recent import Recent
 from cigf.service.worker import Worker
 from inference.inference_toys import random_history, write_artifact
 
@@ -185,3 +187,111 @@ def test_each_caller_is_told_of_an_error():
         worker.submit("wrong").result(10)
     assert worker.submit("good").result(10) == "good"
     worker.close()
+
+
+def events_of(history, row):
+    """What a user did in training, as posted events of hers."""
+    return {
+        name: tuple(
+            str(100 + item) for item in matrix.indices[slice(*matrix.indptr[row : row + 2])]
+        )
+        for name, matrix in zip(history.behaviors, history.interactions, strict=True)
+    }
+
+
+def test_new_events_change_a_users_vector(service, folder):
+    done = {"view": ("101", "102"), "add/cart": ("105",)}
+    for name, items in done.items():
+        service.add_events([Event("u3", item, name, 0) for item in items]).result(10)
+    (found,) = lists(service, "u3", k=4, exclude=())
+    expected = TrainedRecommender.load(folder).recommend_for(done, 4, user="u3", exclude=())
+    assert found.items == expected["item_id"].to_list()
+    assert found.scores == pytest.approx(expected["score"].to_list(), rel=1e-4, abs=1e-4)
+    assert (found.fallback, found.folded) == (False, True)
+
+
+@pytest.mark.parametrize("user", ["nobody", None])
+def test_whoever_did_something_gets_a_list_of_her_own(service, folder, user):
+    done = {"view": ("101", "104"), "buy": ("103", "no such item")}
+    (found,) = lists(service, user, done=done, k=4)
+    expected = TrainedRecommender.load(folder).recommend_for(done, 4, user=user)
+    assert found.items == expected["item_id"].to_list()
+    assert found.scores == pytest.approx(expected["score"].to_list(), rel=1e-4, abs=1e-4)
+    assert (found.user, found.fallback, found.folded) == (user, False, True)
+
+
+def test_who_did_what_the_model_does_not_know_gets_what_is_popular(service):
+    (found,) = lists(service, "nobody", done={"view": ("no such item",)})
+    assert (found.fallback, found.folded) == (True, False)
+
+
+def test_who_did_again_what_she_did_in_training_gets_the_same_list(service):
+    (before,) = lists(service, "u3", k=5)
+    (after,) = lists(service, "u3", k=5, done=events_of(random_history(), 3))
+    assert (after.items, after.scores) == (before.items, before.scores)
+    assert not after.folded
+
+
+def test_users_are_represented_once_per_event(service, monkeypatch):
+    model = service.models.get(None)
+    side, counts = model.torch.get(), []
+    real = side.fold
+    monkeypatch.setattr(side, "fold", lambda users: counts.append(len(users)) or real(users))
+    service.add_events([Event("u3", "101", "buy", 0)]).result(10)
+    first = lists(service, "u3", "u4", "nobody")
+    assert lists(service, "u3")[0].items == first[0].items
+    assert counts == [1]
+    service.add_events([Event("u3", "104", "buy", 0)]).result(10)
+    lists(service, "u3")
+    assert counts == [1, 1]
+
+
+def test_models_that_cannot_represent_users_by_events_still_hide_what_was_bought(service):
+    model = service.models.get(None)
+    model.opened.__dict__["can_fold_in"] = False
+    (known, unknown) = lists(service, "u3", "nobody", done={"buy": ("101",)})
+    assert 101 not in known.items
+    assert (unknown.fallback, unknown.folded) == (True, True)
+
+
+def test_scores_of_other_behaviors(service, folder):
+    expected = TrainedRecommender.load(folder).recommend("u3", 3, scores=["view", "buy"])
+    (found, unknown) = lists(service, "u3", "nobody", k=3, scores=("view", "buy"))
+    for name in ("view", "buy"):
+        values = expected[f"score_{name}"].to_list()
+        assert found.others[name] == pytest.approx(values, rel=1e-4, abs=1e-4)
+    assert unknown.others["buy"] == unknown.scores
+    with pytest.raises(DataError, match="'lend'"):
+        lists(service, "u3", scores=("lend",))
+
+
+def test_models_without_factors_are_served_too(make, tmp_path):
+    write_artifact(tmp_path / "other", random_history(), config={"head": "mmoe"})
+    service = make({"other": tmp_path / "other"})
+    done = {"view": ("101",)}
+    (found, folded) = (lists(service, "u3")[0], lists(service, "u3", done=done)[0])
+    recommender = TrainedRecommender.load(tmp_path / "other")
+    assert found.items == recommender.recommend("u3")["item_id"].to_list()
+    expected = recommender.recommend_for(done, user="u3")
+    assert folded.items == expected["item_id"].to_list()
+
+
+def test_who_asked_least_recently_is_forgotten():
+    recent, first, second = Recent(2), {}, {}
+    recent.put("u", first, 1)
+    recent.put("v", first, 2)
+    assert recent.get("u", first) == 1
+    assert recent.get("u", second) is None
+    recent.put("w", first, 3)
+    assert recent.get("v", first) is None
+    assert (recent.get("u", first), recent.get("w", first), len(recent)) == (1, 3, 2)
+
+
+def test_what_is_late_is_loaded_once_and_its_errors_are_told():
+    loaded = []
+    late = Late(lambda: loaded.append(1) or len(loaded), "test")
+    assert not late.is_here
+    assert [late.get(), late.get(), late.start().result()] == [1, 1, 1]
+    assert late.is_here
+    with pytest.raises(ZeroDivisionError):
+        Late(lambda: 1 // 0, "test").get()

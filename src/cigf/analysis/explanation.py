@@ -18,7 +18,7 @@ from cigf.analysis.shares import Weigh, can_be_shared_out, shares, weigh_by
 from cigf.analysis.terms import NodeTerms, Tracer
 from cigf.analysis.wording import path_text
 from cigf.data.dataset import Dataset
-from cigf.errors import ArtifactError, ConfigError
+from cigf.errors import ArtifactError, NotExplainableError
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Recommender, Representations
 from cigf.models.cigf import CIGF
@@ -79,7 +79,7 @@ class Explainer:
         learned: The data of that graph.
 
     Raises:
-        ConfigError: The scores of this model cannot be shared out.
+        NotExplainableError: The scores of this model cannot be shared out.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Explainer:
         learned: Dataset,
     ) -> None:
         if not isinstance(model, CIGF) or not can_be_shared_out(model):
-            raise ConfigError(
+            raise NotExplainableError(
                 "this model's scores cannot be explained: they are no sums of shares; cigf's are, "
                 'with aggregator = "lightgcn" and head = "mesi" or "bilinear"'
             )

@@ -3,6 +3,7 @@
     manifest.json                       versions, configuration, sizes, a hash of every other file
     model.safetensors                   the parameters
     representations.safetensors         users (U, B, D) and items (I, B, D)
+    factors.safetensors                 what scores are made of, where that is no representation
     memory.safetensors                  what the model keeps of its training graph for fold-in
     users.arrow, items.arrow            external ids in row order
     seen/<b>.indptr.npy, .indices.npy   who did what, by behavior number
@@ -21,19 +22,19 @@ from typing import Any
 
 import torch
 
+from cigf.data.behaviors import Behaviors
 from cigf.data.dataset import Dataset, Matrix
 from cigf.data.holdouts import difference
 from cigf.errors import ArtifactError, ConfigError
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.inference.artifact_parts import (
+from cigf.inference.card import model_card
+from cigf.inference.folders import FACTORS, MEMORY, MODEL, REPRESENTATIONS, find_artifact
+from cigf.inference.history_files import (
     load_history,
-    load_tensors,
     load_withheld,
     save_history,
-    save_tensors,
     save_withheld,
 )
-from cigf.inference.card import model_card
 from cigf.inference.manifest import (
     MANIFEST,
     Manifest,
@@ -42,14 +43,11 @@ from cigf.inference.manifest import (
     read_manifest,
     write_manifest,
 )
+from cigf.inference.tensor_files import load_tensors, save_factors, save_tensors
 from cigf.models.base import Memory, Recommender, Representations, Sizes
 from cigf.models.registry import build_model, parse_model_config
 from cigf.ranking import Scorer
 from cigf.storage import new_folder
-
-_MODEL = "model.safetensors"
-_REPRESENTATIONS = "representations.safetensors"
-_MEMORY = "memory.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,11 +151,15 @@ def save_artifact(
         OutputError: `path` exists and `force` is off, or it cannot be written.
     """
     with new_folder(path, force=force) as folder:
-        arrays = save_tensors(folder / _MODEL, dict(model.state_dict()))
+        arrays = save_tensors(folder / MODEL, dict(model.state_dict()))
         vectors = {"users": representations.users, "items": representations.items}
-        arrays |= save_tensors(folder / _REPRESENTATIONS, vectors)
+        arrays |= save_tensors(folder / REPRESENTATIONS, vectors)
         if memory:
-            arrays |= save_tensors(folder / _MEMORY, dict(memory))
+            arrays |= save_tensors(folder / MEMORY, dict(memory))
+        saved = {f"{REPRESENTATIONS}:{name}": each for name, each in vectors.items()}
+        scorers = _scorers(model, representations, history.behaviors)
+        factors, written = save_factors(folder / FACTORS, scorers, saved)
+        arrays |= written
         arrays |= save_history(folder, history)
         arrays |= save_withheld(folder, withheld)
         manifest = Manifest(
@@ -170,25 +172,20 @@ def save_artifact(
             versions={name: version(name) for name in ("cigf", "torch")},
             metadata=dict(metadata or {}),
             arrays=arrays,
+            factors=factors,
             files={},
         )
         (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
         write_manifest(folder, manifest.model_copy(update={"files": describe_files(folder)}))
 
 
-def find_artifact(path: Path) -> Path:
-    """Return the artifact folder that `path` names: itself, or the one of a run.
-
-    Raises:
-        ArtifactError: `path` is neither.
-    """
-    if (path / "artifact" / MANIFEST).is_file():
-        return path / "artifact"
-    if not path.exists():
-        raise ArtifactError(f"{path}: no such folder; give the folder of a run or an artifact")
-    if (path / "run.json").is_file():
-        raise ArtifactError(f"{path}: this run has no artifact yet; finish it: train --resume")
-    return path
+def _scorers(
+    model: Recommender, representations: Representations, behaviors: Behaviors
+) -> dict[str, Scorer]:
+    """Return the scorer of every behavior that the model predicts."""
+    known = range(len(behaviors)) if model.learns == "behaviors" else [behaviors.target]
+    with torch.no_grad():
+        return {behaviors.names[each]: model.scorer(representations, each) for each in known}
 
 
 def load_artifact(path: Path) -> Artifact:
@@ -202,10 +199,10 @@ def load_artifact(path: Path) -> Artifact:
     manifest = read_manifest(folder)
     check_files(folder, manifest)
     history = load_history(folder, manifest)
-    representations = _load_representations(folder / _REPRESENTATIONS, manifest)
+    representations = _load_representations(folder / REPRESENTATIONS, manifest)
     model = _load_model(folder, manifest)
     withheld = load_withheld(folder, manifest)
-    memory = load_tensors(folder / _MEMORY, manifest) if _MEMORY in manifest.files else {}
+    memory = load_tensors(folder / MEMORY, manifest) if MEMORY in manifest.files else {}
     return Artifact(folder, manifest, model, representations, history, withheld, memory)
 
 
@@ -219,7 +216,7 @@ def _load_representations(path: Path, manifest: Manifest) -> Representations:
 
 
 def _load_model(folder: Path, manifest: Manifest) -> Recommender:
-    state = load_tensors(folder / _MODEL, manifest)
+    state = load_tensors(folder / MODEL, manifest)
     sizes = Sizes(manifest.n_users, manifest.n_items, len(manifest.behaviors))
     try:
         config = parse_model_config(manifest.model, manifest.config)
@@ -228,5 +225,5 @@ def _load_model(folder: Path, manifest: Manifest) -> Recommender:
     except ConfigError as error:
         raise ArtifactError(f"{folder / MANIFEST}: its model cannot be built: {error}") from None
     except RuntimeError as error:
-        raise ArtifactError(f"{folder / _MODEL}: does not fit the manifest: {error}") from None
+        raise ArtifactError(f"{folder / MODEL}: does not fit the manifest: {error}") from None
     return model.eval().requires_grad_(False)

@@ -1,11 +1,13 @@
 """Fold-in: users represented by their events, without training, and scorers for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cigf.data.dataset import Matrix
@@ -31,7 +33,6 @@ class FoldedUsers:
     vectors: Float[Tensor, "n B D"]
 
 
-@torch.no_grad()
 def fold_in(artifact: Artifact, events: UserEvents) -> FoldedUsers:
     """Represent users by their events.
 
@@ -39,16 +40,32 @@ def fold_in(artifact: Artifact, events: UserEvents) -> FoldedUsers:
         ConfigError: The model cannot do that.
         ArtifactError: An earlier version of cigf wrote the artifact, without what this needs.
     """
-    model, memory = artifact.model, artifact.memory
-    edges = [_edges(matrix) for matrix in events.history.interactions]
+    return FoldedUsers(events, represent(artifact, events.history.interactions, events.rows))
+
+
+@torch.no_grad()
+def represent(
+    artifact: Artifact, done: Sequence[Matrix], rows: NDArray[np.int64]
+) -> Float[Tensor, "n B D"]:
+    """Represent n users by what they did.
+
+    Args:
+        artifact: The model.
+        done: One matrix (n, I) per behavior.
+        rows: The users' rows in training, -1 for unknown ones.
+
+    Raises:
+        ConfigError: The model cannot do that.
+        ArtifactError: An earlier version of cigf wrote the artifact, without what this needs.
+    """
+    edges = [_edges(matrix) for matrix in done]
     try:
-        vectors = model.fold_in(memory, edges, torch.from_numpy(events.rows))
+        return artifact.model.fold_in(artifact.memory, edges, torch.from_numpy(rows))
     except KeyError as error:
         raise ArtifactError(
             f"{artifact.path}: it does not hold what fold-in needs ({error}): an earlier version "
             "of cigf wrote it; train again"
         ) from None
-    return FoldedUsers(events, vectors)
 
 
 def _edges(matrix: Matrix) -> Edges:

@@ -1,13 +1,14 @@
 """The manifest of an artifact: what the folder holds, checked before anything is built."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from cigf.config import Config
 from cigf.errors import ArtifactError, ConfigError
@@ -35,6 +36,23 @@ class ArrayEntry(Config):
     """Length of each axis."""
 
 
+class FactorsEntry(Config):
+    """Where the factors of one behavior's scores are: arrays by their names in `arrays`."""
+
+    users: str
+    """x, shape (U, E, D)."""
+    items: str
+    """y, shape (I, E, D)."""
+    user_gates: str | None = None
+    """Logits p, shape (U, E)."""
+    item_gates: str | None = None
+    """Logits q, shape (I, E)."""
+    item_bias: str | None = None
+    """Added to each item's scores, shape (I,)."""
+    scale: float = 1.0
+    """Factor of every score."""
+
+
 class Manifest(Config):
     """Everything an artifact says about itself."""
 
@@ -60,6 +78,8 @@ class Manifest(Config):
     """What the writer wanted to remember: seed, epoch, metrics."""
     arrays: dict[str, ArrayEntry]
     """Every array by its name."""
+    factors: dict[str, FactorsEntry] = Field(default_factory=dict)
+    """Of each behavior whose scores are factors: where these are; nothing in older artifacts."""
     files: dict[str, FileEntry]
     """Every file but the manifest by its name in the folder."""
 
@@ -123,8 +143,13 @@ def _check_format(path: Path, values: Any) -> None:
         )
 
 
-def check_files(folder: Path, manifest: Manifest) -> None:
+def check_files(folder: Path, manifest: Manifest, unread: Container[str] = ()) -> None:
     """Compare every file with the manifest.
+
+    Args:
+        folder: The artifact.
+        manifest: What it should hold.
+        unread: Files whose content need not be compared, because it will not be read.
 
     Raises:
         ArtifactError: A file is missing, truncated or altered; names the file.
@@ -140,8 +165,19 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             raise ArtifactError(
                 f"{path}: truncated or altered: {size} bytes, the manifest says {entry.size}"
             )
-        if _hash(path) != entry.sha256:
+        if name not in unread and _hash(path) != entry.sha256:
             raise ArtifactError(f"{path}: altered: its sha256 is not the manifest's")
+
+
+def check_names(path: Path, names: Iterable[str], manifest: Manifest) -> None:
+    """Check that a file with several arrays holds all that the manifest says it does.
+
+    Raises:
+        ArtifactError: One is missing; names it.
+    """
+    expected = {name for name in manifest.arrays if name.startswith(f"{path.name}:")}
+    for name in sorted(expected - {f"{path.name}:{name}" for name in names}):
+        raise ArtifactError(f"{path}: array {name} is in the manifest but not in the file")
 
 
 def check_array(where: Path, name: str, array: NDArray[Any], manifest: Manifest) -> None:

@@ -73,6 +73,11 @@ class ItemFactors:
         floor = float(logits.min()) if logits.size else 0.0
         return cls(vectors, gates, bias, scale, factors, np.ascontiguousarray(weights.T), floor)
 
+    @property
+    def is_gated(self) -> bool:
+        """Whether the experts are weighed, rather than summed plainly."""
+        return self.gates is not None
+
     def score(self, users: Sequence[UserFactors]) -> Floats:
         """Return the scores of some users with all items, shape (n, I), in fresh memory."""
         x = np.stack([user.vectors for user in users])
@@ -84,6 +89,19 @@ class ItemFactors:
         if self.bias is not None:
             scores += self.bias
         return scores
+
+    def score_some(self, user: UserFactors, items: NDArray[np.int64]) -> Floats:
+        """Return a user's scores with some items, one by one."""
+        x = np.broadcast_to(user.vectors, (len(items), *user.vectors.shape))
+        if user.gates is None:
+            scores = np.float32(self.scale) * (x * self.vectors[items]).sum(axis=(1, 2))
+        else:
+            gates = np.broadcast_to(user.gates, (len(items), len(user.gates)))
+            scores = self._score_pairs(x, gates, items)
+        if self.bias is not None:
+            scores = scores + self.bias[items]
+        found: Floats = scores.astype(np.float32, copy=False)
+        return found
 
     def _score_gated(self, x: NDArray[np.float32], gates: Floats) -> Floats:
         assert self.weights is not None

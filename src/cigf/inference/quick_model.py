@@ -1,11 +1,10 @@
 """QuickModel: rows in, arrays out; the part of a trained model that answers single requests.
 
-It needs torch only for users who are represented by their events, and for models whose scores are
-no factors.
+It needs no torch; what does comes from a `TorchSide`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,8 +27,11 @@ class Scores(Protocol):
     def trained(self, row: int) -> Any:
         """Return a user of training."""
 
-    def folded(self, known: Known, row: int | None) -> Any:
+    def folded(self, user: Any) -> Any:
         """Return a user represented by what she did."""
+
+    def score_some(self, user: Any, items: Rows) -> Floats:
+        """Return a user's scores with some items."""
 
     def score(self, users: Sequence[Any]) -> Floats:
         """Return the scores of some users with all items, shape (n, I), in fresh memory."""
@@ -44,35 +46,40 @@ class Ask:
         k: Length of the list.
         known: What the user did.
         row: Her row in training, if she has one.
-        is_folded: Whether she did something that is not in training.
+        is_grown: Whether she did something that is not in training.
+        folded: What the model made of all that she did, if that was asked of it.
         only: "all", "new" or "touched".
         excluded: Behaviors whose items are left out.
         allow: Items that may be recommended, or None for all.
         deny: Items that may not.
+        scores: Behaviors whose scores of the listed items are added.
     """
 
     behavior: int
     k: int
     known: Known
     row: int | None = None
-    is_folded: bool = False
+    is_grown: bool = False
+    folded: Any = None
     only: str = "all"
     excluded: tuple[int, ...] = ()
     allow: Rows | None = None
     deny: Rows | None = None
+    scores: tuple[int, ...] = ()
 
     @property
     def is_popularity(self) -> bool:
         """Whether the model does not represent the user, so that she gets what is popular."""
-        return self.row is None
+        return self.row is None and self.folded is None
 
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """One list: rows of items, best first, and their scores."""
+    """One list: rows of items, best first, their scores, and those of `Ask.scores`."""
 
     items: Rows
     scores: Floats = field(repr=False)
+    others: tuple[Floats, ...] = field(default=(), repr=False)
 
 
 class QuickModel:
@@ -104,17 +111,24 @@ class QuickModel:
             numbers = [n for n, ask in enumerate(asks) if ask.behavior == behavior]
             scores = self._score(behavior, [asks[n] for n in numbers])
             for number, row in zip(numbers, scores, strict=True):
-                answers[number] = _list(asks[number], row)
+                answers[number] = self._add_others(asks[number], _list(asks[number], row))
         return [answers[number] for number in range(len(asks))]
+
+    def _add_others(self, ask: Ask, ranked: Ranked) -> Ranked:
+        if not ask.scores:
+            return ranked
+        return replace(ranked, others=tuple(self._some(b, ask, ranked.items) for b in ask.scores))
+
+    def _some(self, behavior: int, ask: Ask, items: Rows) -> Floats:
+        if ask.is_popularity:
+            return self._popularity(behavior)[items]
+        source = self.scores(behavior)
+        return source.score_some(_user(source, ask), items)
 
     def _score(self, behavior: int, asks: Sequence[Ask]) -> list[Floats]:
         source = self.scores(behavior)
         popular = [ask.is_popularity for ask in asks]
-        users = [
-            source.folded(ask.known, ask.row) if ask.is_folded else source.trained(ask.row or 0)
-            for ask, is_popular in zip(asks, popular, strict=True)
-            if not is_popular
-        ]
+        users = [_user(source, ask) for ask in asks if not ask.is_popularity]
         scored = iter(source.score(users) if users else ())
         counts = self._popularity(behavior)
         return [counts.copy() if is_popular else next(scored) for is_popular in popular]
@@ -122,6 +136,10 @@ class QuickModel:
     def _count(self, behavior: int) -> Floats:
         indices = self.history.interactions[behavior].indices
         return np.bincount(indices, minlength=self.history.n_items).astype(np.float32)
+
+
+def _user(source: Scores, ask: Ask) -> Any:
+    return source.trained(ask.row or 0) if ask.folded is None else source.folded(ask.folded)
 
 
 def _list(ask: Ask, scores: Floats) -> Ranked:

@@ -1,15 +1,22 @@
-"""Scores of one behavior for a `QuickModel`: factors in NumPy, or any scorer of torch."""
+"""Scores of one behavior from factors, for a `QuickModel`; no torch."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from cigf.inference.artifact import Artifact
-from cigf.inference.quick import Floats, ItemFactors, UserFactors
-from cigf.inference.quick_model import Known, QuickModel, Scores
-from cigf.ranking import ScoreFactors, Scorer
+from cigf.inference.opened import Factors, Floats
+from cigf.inference.quick import ItemFactors, UserFactors
+
+
+@runtime_checkable
+class HasFactors(Protocol):
+    """A user represented by her events."""
+
+    def factors(self, behavior: int) -> UserFactors:
+        """Return her factors of a behavior."""
+        ...
 
 
 class FactorScores:
@@ -17,72 +24,37 @@ class FactorScores:
 
     Args:
         factors: The factors of the users of training and of the items.
+        behavior: What they predict.
     """
 
-    def __init__(self, factors: ScoreFactors) -> None:
+    def __init__(self, factors: Factors, behavior: int) -> None:
         self._factors = factors
-        gates, bias = factors.item_gates, factors.item_bias
+        self._behavior = behavior
+        gates = factors.item_gates
         if gates is None and factors.user_gates is not None:
-            gates = torch.zeros(factors.items.shape[:2])
-        self._items = ItemFactors.build(
-            factors.items.numpy(),
-            None if gates is None else gates.numpy(),
-            None if bias is None else bias.numpy(),
-            factors.scale,
-        )
+            gates = np.zeros(factors.items.shape[:2], np.float32)
+        self._items = ItemFactors.build(factors.items, gates, factors.item_bias, factors.scale)
 
     def trained(self, row: int) -> UserFactors:
         """Return a user's factors."""
-        return _user(self._factors, row)
+        return user_of(self._factors.users, self._factors.user_gates, row, self._items.is_gated)
 
-    def folded(self, known: Known, row: int | None) -> UserFactors:
-        """Return the factors of a user of training."""
-        return self.trained(row or 0)
+    def folded(self, user: HasFactors) -> UserFactors:
+        """Return the factors of a user represented by her events."""
+        return user.factors(self._behavior)
+
+    def score_some(self, user: UserFactors, items: NDArray[np.int64]) -> Floats:
+        """Return a user's scores with some items."""
+        return self._items.score_some(user, items)
 
     def score(self, users: Sequence[UserFactors]) -> Floats:
         """Multiply."""
         return self._items.score(users)
 
 
-class ScorerScores:
-    """Scores of a scorer that has no factors.
-
-    Args:
-        scorer: The scorer of the users of training.
-    """
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-
-    def trained(self, row: int) -> tuple[Scorer, int]:
-        """Return the scorer and the user's row in it."""
-        return self._scorer, row
-
-    def folded(self, known: Known, row: int | None) -> tuple[Scorer, int]:
-        """Return the scorer and the row of a user of training."""
-        return self.trained(row or 0)
-
-    @torch.inference_mode()
-    def score(self, users: Sequence[tuple[Scorer, int]]) -> Floats:
-        """Ask each user's scorer."""
-        return np.concatenate([scorer.block(torch.tensor([row])).numpy() for scorer, row in users])
-
-
-def quick_model(artifact: Artifact) -> QuickModel:
-    """Return the quick form of an artifact."""
-    names = artifact.history.behaviors.names
-
-    def of_behavior(behavior: int) -> Scores:
-        scorer = artifact.scorer(names[behavior])
-        if isinstance(scorer, ScoreFactors) and scorer.corrections is None:
-            return FactorScores(scorer)
-        return ScorerScores(scorer)
-
-    return QuickModel(artifact.history, lru_cache(maxsize=None)(of_behavior))
-
-
-def _user(factors: ScoreFactors, row: int) -> UserFactors:
-    gates = factors.user_gates
-    if gates is None and factors.item_gates is not None:
-        gates = factors.item_gates.new_zeros(len(factors.users), factors.item_gates.shape[1])
-    return UserFactors(factors.users[row].numpy(), None if gates is None else gates[row].numpy())
+def user_of(vectors: Floats, gates: Floats | None, row: int, is_gated: bool) -> UserFactors:
+    """Return a row as a user; without gates of her own she leaves the choice to the items'."""
+    mine = None if gates is None else gates[row]
+    if mine is None and is_gated:
+        mine = np.zeros(vectors.shape[1], np.float32)
+    return UserFactors(np.asarray(vectors[row], np.float32), mine)

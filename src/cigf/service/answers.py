@@ -1,6 +1,6 @@
 """Answers as plain values, for JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cigf.service.model import List, ServedModel
@@ -22,8 +22,20 @@ def plain_list(found: List) -> dict[str, Any]:
         "user_id": found.user,
         "fallback": found.fallback,
         "folded": found.folded,
-        "items": plain_items(found.items, found.scores),
+        "items": _with_others(plain_items(found.items, found.scores), found.others),
     }
+
+
+def _with_others(
+    items: list[dict[str, Any]], others: Mapping[str, Sequence[float]]
+) -> list[dict[str, Any]]:
+    if not others:
+        return items
+    rows = zip(*others.values(), strict=True)
+    return [
+        {**item, "scores": dict(zip(others, row, strict=True))}
+        for item, row in zip(items, rows, strict=True)
+    ]
 
 
 def plain_items(ids: Sequence[Any], scores: Sequence[float]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The HTTP application over a `RecommenderService`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -20,6 +21,9 @@ from cigf.service.service import RecommenderService
 from cigf.service.settings import Tokens
 from cigf.service.telemetry import Log, Metrics
 
+_LATER = 1.0
+"""Seconds for first requests before the rest is loaded, which slows them down while it lasts."""
+
 _ABOUT = "Recommendations from trained models. Every refusal has a body with error.code and "
 _ABOUT += "error.message."
 
@@ -38,6 +42,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().call_later(_LATER, service.load_rest)
         yield
         service.close()
 

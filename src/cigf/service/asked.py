@@ -17,6 +17,7 @@ class ListOptions:
         exclude: Behaviors whose items are left out; None: `behavior` alone.
         allow: Items that may be recommended; None: all.
         deny: Items that may not; None: none.
+        scores: Behaviors whose scores of the listed items are added.
     """
 
     k: int = 10
@@ -25,6 +26,7 @@ class ListOptions:
     exclude: tuple[str, ...] | None = None
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] | None = None
+    scores: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

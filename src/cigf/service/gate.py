@@ -95,13 +95,9 @@ class Gate:
         if refusal is not None:
             await problem(*refusal)(scope, receive, send)
             return
-        body = self._lane.answer(scope)
-        if body is not None:
-            await Response(body, media_type="application/json")(scope, receive, send)
-            return
         try:
             async with asyncio.timeout(self._limits.timeout):
-                await self._app(scope, self._reader(exchange, receive), send)
+                await self._take(exchange, receive, send)
         except TimeoutError:
             status = 503 if exchange.is_read else 408
             seconds = self._limits.timeout
@@ -111,6 +107,13 @@ class Gate:
                 self._log.write("error", route=_route(scope), trace=traceback.format_exc())
             text = "the server failed; its log says why"
             await self._fail(exchange, receive, send, 500, text)
+
+    async def _take(self, exchange: _Exchange, receive: Receive, send: Send) -> None:
+        body = await self._lane.answer(exchange.scope)
+        if body is None:
+            await self._app(exchange.scope, self._reader(exchange, receive), send)
+        else:
+            await Response(body, media_type="application/json")(exchange.scope, receive, send)
 
     async def _fail(
         self, exchange: _Exchange, receive: Receive, send: Send, status: int, message: str

@@ -13,7 +13,8 @@ from starlette.types import Scope
 from cigf.errors import CigfError
 from cigf.service.answers import one_list
 from cigf.service.asked import ListOptions, ListRequest
-from cigf.service.service import RecommenderService, is_quick
+from cigf.service.service import RecommenderService
+from cigf.service.waiting import wait_for
 
 _PATH = "/recommend/"
 _QUERY = re.compile(rb"(?:k=([1-9][0-9]{0,3}))?")
@@ -32,7 +33,7 @@ class Lane:
         self._service = service
         self._longest_id = longest_id
 
-    def answer(self, scope: Scope) -> bytes | None:
+    async def answer(self, scope: Scope) -> bytes | None:
         """Return the body of the answer; None leaves the request to the other way."""
         path: str = scope["path"]
         if scope["method"] != "GET" or not path.startswith(_PATH):
@@ -41,10 +42,10 @@ class Lane:
         if query is None or not 0 < len(user) <= self._longest_id:
             return None
         k = int(query[1]) if query[1] else ListOptions.k
-        if k > self._service.limits.max_k or not is_quick(self._service.models.get(None), 1):
+        if k > self._service.limits.max_k:
             return None
         try:
-            (found,) = self._service.recommend(ListRequest((user,), ListOptions(k))).result()
+            (found,) = await wait_for(self._service.recommend(ListRequest((user,), ListOptions(k))))
         except CigfError:
             return None
         scope["route"] = _ROUTE

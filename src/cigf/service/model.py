@@ -1,22 +1,30 @@
 """ServedModel: a loaded model that answers in external ids, which requests give as text."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cigf.data.ids import IdMap
 from cigf.errors import UnknownIdError
-from cigf.inference.quick_model import Ask, Known, QuickModel, Ranked
+from cigf.inference.opened import OpenArtifact, open_artifact
+from cigf.inference.quick_model import Ask, Known, QuickModel, Ranked, Scores
 from cigf.inference.quick_neighbors import QuickNeighbors
-from cigf.inference.quick_scores import quick_model
-from cigf.inference.recommender import TrainedRecommender
+from cigf.inference.quick_scores import FactorScores
 from cigf.service.asked import ListOptions
 from cigf.service.event_store import Done
+from cigf.service.ids import Ids
+from cigf.service.late import Late
+from cigf.service.recent import Recent
+
+if TYPE_CHECKING:
+    from cigf.analysis.explanation import Explanation
+    from cigf.inference.torch_side import Newcomer, TorchSide
+
+RECENT_USERS = 20_000
+"""So many users who were represented by their events stay so, until they do something more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +36,8 @@ class List:
         user: External id, or None for a session without one.
         items: External ids, best first.
         scores: Their scores.
-        fallback: Whether the user is unknown, so that she got what is popular.
+        others: Their scores for other behaviors, by name.
+        fallback: Whether nothing is known of the user, so that she got what is popular.
         folded: Whether her events since training were used.
     """
 
@@ -36,48 +45,9 @@ class List:
     user: Any
     items: list[Any]
     scores: list[float]
+    others: dict[str, list[float]]
     fallback: bool
     folded: bool
-
-
-class Ids:
-    """External ids by row, and rows by the text of an id.
-
-    Args:
-        ids: The ids of a model.
-    """
-
-    def __init__(self, ids: IdMap) -> None:
-        self._entity = ids.entity
-        self._external = ids.ids.to_list()
-        self._rows = {str(external): row for row, external in enumerate(self._external)}
-
-    def __len__(self) -> int:
-        return len(self._external)
-
-    def row(self, text: str) -> int | None:
-        """Return the row of an id, if it has one."""
-        return self._rows.get(text)
-
-    def rows(self, texts: Iterable[str]) -> NDArray[np.int64]:
-        """Return the sorted rows of those ids that are known, each once."""
-        found = {row for text in texts if (row := self._rows.get(text)) is not None}
-        return np.fromiter(sorted(found), dtype=np.int64, count=len(found))
-
-    def known(self, text: str) -> int:
-        """Return the row of an id.
-
-        Raises:
-            UnknownIdError: It has none.
-        """
-        row = self._rows.get(text)
-        if row is None:
-            raise UnknownIdError(f"this {self._entity} is not in the model ({len(self):,} are)")
-        return row
-
-    def external(self, rows: Iterable[int]) -> list[Any]:
-        """Return the ids of rows."""
-        return [self._external[row] for row in rows]
 
 
 class ServedModel:
@@ -85,33 +55,61 @@ class ServedModel:
 
     Args:
         name: What requests call it.
-        recommender: The loaded artifact.
+        opened: The artifact.
     """
 
-    def __init__(self, name: str, recommender: TrainedRecommender) -> None:
+    def __init__(self, name: str, opened: OpenArtifact) -> None:
         self.name = name
-        self.recommender = recommender
-        self.manifest = recommender.artifact.manifest
-        history = recommender.artifact.history
+        self.opened = opened
+        self.manifest = opened.manifest
+        history = opened.history
         self.behaviors = history.behaviors
         self.users = Ids(history.users)
         self.items = Ids(history.items)
-        self.quick: QuickModel = quick_model(recommender.artifact)
+        self.torch: Late[TorchSide] = Late(self._load_torch, f"cigf-load-{name}")
+        self.recent: Recent[Newcomer] = Recent(RECENT_USERS)
+        self._scores = lru_cache(maxsize=None)(self._make_scores)
+        self.quick = QuickModel(history, self._scores)
         self.warm_up()
 
     @classmethod
     def load(cls, name: str, path: Path) -> "ServedModel":
-        """Load the artifact, or the artifact of the run, at `path`.
+        """Open the artifact, or the artifact of the run, at `path`.
 
         Raises:
             ArtifactError: There is none, or it is damaged.
         """
-        return cls(name, TrainedRecommender.load(path))
+        return cls(name, open_artifact(path))
 
     @cached_property
     def version(self) -> str:
         """A short name of exactly these parameters: a part of their file's hash."""
         return self.manifest.files["model.safetensors"].sha256[:12]
+
+    @property
+    def can_fold_in(self) -> bool:
+        """Whether the model can represent users by their events."""
+        return self.opened.can_fold_in
+
+    def is_at_hand(self, ask: Ask) -> bool:
+        """Tell whether a list needs nothing that is loaded later or takes long to make."""
+        wanted = {ask.behavior, *ask.scores}
+        named = all(self.behaviors.names[each] in self.manifest.factors for each in wanted)
+        return named and not self.needs_folding(ask)
+
+    def needs_folding(self, ask: Ask) -> bool:
+        """Tell whether the user of a list has yet to be represented by her events."""
+        return ask.is_grown and ask.folded is None and self.can_fold_in
+
+    def fold(self, asks: Sequence[Ask]) -> list[Ask]:
+        """Represent the users of those lists that need it by what they did, all at once."""
+        wanted = [number for number, ask in enumerate(asks) if self.needs_folding(ask)]
+        folded = list(asks)
+        if wanted:
+            users = [(asks[number].known, asks[number].row) for number in wanted]
+            for number, user in zip(wanted, self.torch.get().fold(users), strict=True):
+                folded[number] = replace(asks[number], folded=user)
+        return folded
 
     def warm_up(self) -> None:
         """Compute what the first request would wait for."""
@@ -132,7 +130,7 @@ class ServedModel:
         """
         behavior = self._behavior(options.behavior)
         row = None if user is None else self.users.row(user)
-        known, is_folded = self._all_known(row, done)
+        known, is_grown = self._all_known(row, done)
         allow = None if options.allow is None else self.items.rows(options.allow)
         if allow is not None and options.allow and not len(allow):
             raise UnknownIdError(f"allow: the model knows none of the {len(options.allow)} items")
@@ -141,18 +139,29 @@ class ServedModel:
             k=options.k,
             known=known,
             row=row,
-            is_folded=is_folded,
+            is_grown=is_grown,
             only=options.only,
             excluded=self._excluded(behavior, options),
             allow=allow,
             deny=None if options.deny is None else self.items.rows(options.deny),
+            scores=tuple(map(self._behavior, options.scores)),
         )
 
     def answer(self, user: str | None, ask: Ask, ranked: Ranked) -> List:
         """Put a list in external ids; a user the model does not know keeps the id she came with."""
         user = user if ask.row is None else self.users.external([ask.row])[0]
         items, scores = self.items.external(ranked.items.tolist()), ranked.scores.tolist()
-        return List(self, user, items, scores, ask.is_popularity, ask.is_folded)
+        names = [self.behaviors.names[each] for each in ask.scores]
+        others = dict(zip(names, (each.tolist() for each in ranked.others), strict=True))
+        return List(self, user, items, scores, others, ask.is_popularity, ask.is_grown)
+
+    def explain(self, user: str, item: str | None, behavior: str | None, k: int) -> "Explanation":
+        """Say why a user gets an item; see `TrainedRecommender.explain`."""
+        row = self.users.known(user)
+        named = self.users.external([row])[0]
+        wanted = item if item is None else self.items.external([self.items.known(item)])[0]
+        side = self.torch.get()
+        return side.recommender.explain(named, wanted, behavior=behavior, k=k)
 
     def similar(self, item: str, k: int) -> tuple[list[Any], list[float]]:
         """Return the items nearest to an item, and their cosines.
@@ -164,9 +173,20 @@ class ServedModel:
         rows, cosines = self._neighbors.nearest(row, k)
         return self.items.external(rows.tolist()), cosines.tolist()
 
+    def _load_torch(self) -> "TorchSide":
+        from cigf.inference.torch_side import TorchSide  # takes longer than all else together
+
+        return TorchSide.load(self.opened)
+
+    def _make_scores(self, behavior: int) -> Scores:
+        factors = self.opened.factors(self.behaviors.names[behavior])
+        if factors is None:
+            return self.torch.get().scores(behavior)
+        return FactorScores(factors, behavior)
+
     @cached_property
     def _neighbors(self) -> QuickNeighbors:
-        return QuickNeighbors(self.recommender.artifact.representations.items.numpy())
+        return QuickNeighbors(self.opened.items)
 
     def _behavior(self, name: str | None) -> int:
         return self.behaviors.target if name is None else self.behaviors.index(name)

@@ -51,7 +51,11 @@ class Models:
             ArtifactError: One of them cannot be loaded; all stay as they are.
         """
         with self._reloading:
-            self._loaded = self._load()
+            loaded = self._load()
+            # What is loaded late at the start is loaded now: nobody waits, and errors are seen.
+            for model in loaded.values():
+                model.torch.get()
+            self._loaded = loaded
             return list(self._loaded.values())
 
     def _load(self) -> dict[str, ServedModel]:

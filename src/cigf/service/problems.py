@@ -14,12 +14,14 @@ from cigf.errors import (
     ConfigError,
     DataError,
     EventLogError,
+    NotExplainableError,
     OverloadedError,
     UnknownIdError,
 )
 
 _STATUSES: dict[type[CigfError], tuple[int, str]] = {
     UnknownIdError: (404, "unknown_id"),
+    NotExplainableError: (501, "not_explainable"),
     ArtifactError: (409, "artifact"),
     ConfigError: (422, "invalid_request"),
     DataError: (422, "invalid_request"),

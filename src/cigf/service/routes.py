@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-import orjson
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from starlette.exceptions import HTTPException
 
 from cigf.data.tasks import Group
@@ -14,10 +12,11 @@ from cigf.service.answers import about, one_list, plain_items, plain_list, sourc
 from cigf.service.asked import ListOptions, ListRequest
 from cigf.service.event_log import Event
 from cigf.service.event_store import Done
+from cigf.service.explaining import add_explanations
 from cigf.service.page import PAGE, POLICY
 from cigf.service.problems import problem
+from cigf.service.responses import BehaviorName, IdInPath, ModelName, as_json, problems
 from cigf.service.schemas import (
-    LONGEST_ID,
     ErrorAnswer,
     EventsAnswer,
     EventsBody,
@@ -32,28 +31,7 @@ from cigf.service.schemas import (
 from cigf.service.service import RecommenderService
 from cigf.service.settings import Limits
 from cigf.service.telemetry import Log, Metrics
-
-Result = TypeVar("Result")
-
-_MEANINGS = {
-    401: "The token is missing or wrong.",
-    403: "Admin calls are off.",
-    404: "There is no such model, item or page.",
-    408: "The request was not read in time.",
-    409: "A model cannot be loaded; the old ones stay in use.",
-    413: "The body, or a list in it, is too long.",
-    422: "The request is not of the right form.",
-    429: "Too many requests at the same time.",
-    503: "The request was not answered in time, or the disk is full.",
-}
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    always = (401, 408, 413, 422, 429, 503)
-    return {
-        status: {"description": _MEANINGS[status], "model": ErrorAnswer}
-        for status in sorted({*always, *statuses})
-    }
+from cigf.service.waiting import wait_for
 
 
 def build_routes(
@@ -69,6 +47,7 @@ def build_routes(
     """
     router = APIRouter()
     _add_lists(router, service)
+    add_explanations(router, service)
     _add_events(router, service, metrics, clock)
     _add_models(router, service, metrics, log)
     _add_health(router, service, metrics)
@@ -78,48 +57,48 @@ def build_routes(
 def _add_lists(router: APIRouter, service: RecommenderService) -> None:
     limits = service.limits
     longest = Annotated[int, Query(ge=1, le=limits.max_k, description="Length of the list.")]
-    name = Annotated[str | None, Query(max_length=LONGEST_ID, description="Name of a model.")]
-    an_id = Annotated[
-        str, Path(min_length=1, max_length=LONGEST_ID, openapi_examples={"one": {"value": "u17"}})
-    ]
 
     @router.get(
         "/recommend/{user:path}",
         response_model=OneListAnswer,
-        responses=_problems(404),
+        responses=problems(404),
         summary="A user's list",
     )
     async def recommend_one(
-        user: an_id,
+        user: IdInPath,
         k: longest = 10,
         only: Annotated[Group, Query(description="Which items.")] = "all",
-        behavior: Annotated[str | None, Query(max_length=LONGEST_ID)] = None,
+        behavior: BehaviorName = None,
         exclude: Annotated[
             list[str] | None, Query(description="Behaviors whose items are left out.")
         ] = None,
-        model: name = None,
+        scores: Annotated[
+            list[str] | None, Query(description="Behaviors whose scores are added.")
+        ] = None,
+        model: ModelName = None,
     ) -> Response:
-        options = ListOptions(k, only, behavior, None if exclude is None else tuple(exclude))
-        (found,) = await _wait(service.recommend(ListRequest((user,), options, model=model)))
-        return _json(one_list(found))
+        excluded = None if exclude is None else tuple(exclude)
+        options = ListOptions(k, only, behavior, excluded, scores=tuple(scores or ()))
+        (found,) = await wait_for(service.recommend(ListRequest((user,), options, model=model)))
+        return as_json(one_list(found))
 
     @router.post(
-        "/recommend", response_model=ListsAnswer, responses=_problems(404), summary="Several lists"
+        "/recommend", response_model=ListsAnswer, responses=problems(404), summary="Several lists"
     )
     async def recommend_many(body: ListBody) -> Response:
-        lists = await _wait(service.recommend(_request(body, limits)))
-        return _json({**source(lists[0].model), "lists": [plain_list(each) for each in lists]})
+        lists = await wait_for(service.recommend(_request(body, limits)))
+        return as_json({**source(lists[0].model), "lists": [plain_list(each) for each in lists]})
 
     @router.get(
         "/similar/{item:path}",
         response_model=SimilarAnswer,
-        responses=_problems(404),
+        responses=problems(404),
         summary="Nearest items",
     )
-    async def similar(item: an_id, k: longest = 10, model: name = None) -> Response:
+    async def similar(item: IdInPath, k: longest = 10, model: ModelName = None) -> Response:
         served = service.models.get(model)
         ids, cosines = await asyncio.to_thread(served.similar, item, k)
-        return _json({**source(served), "item_id": item, "items": plain_items(ids, cosines)})
+        return as_json({**source(served), "item_id": item, "items": plain_items(ids, cosines)})
 
 
 def _add_events(
@@ -128,7 +107,7 @@ def _add_events(
     @router.post(
         "/events",
         response_model=EventsAnswer,
-        responses=_problems(),
+        responses=problems(),
         summary="Keep events; they count for the users' next lists",
     )
     async def add_events(body: EventsBody) -> Response:
@@ -143,24 +122,24 @@ def _add_events(
             )
             for each in body.events
         ]
-        accepted = await _wait(service.add_events(events))
+        accepted = await wait_for(service.add_events(events))
         metrics.events.inc(accepted)
-        return _json({"accepted": accepted})
+        return as_json({"accepted": accepted})
 
 
 def _add_models(
     router: APIRouter, service: RecommenderService, metrics: Metrics, log: Log | None
 ) -> None:
     @router.get(
-        "/models", response_model=ModelsAnswer, responses=_problems(), summary="The loaded models"
+        "/models", response_model=ModelsAnswer, responses=problems(), summary="The loaded models"
     )
     async def models() -> Response:
-        return _json({"models": [about(each) for each in service.models]})
+        return as_json({"models": [about(each) for each in service.models]})
 
     @router.post(
         "/models/reload",
         response_model=ModelsAnswer,
-        responses=_problems(403, 409),
+        responses=problems(403, 409),
         summary="Load all models anew from their folders (admin)",
     )
     async def reload() -> Response:
@@ -168,13 +147,13 @@ def _add_models(
         metrics.reloads.inc()
         if log:
             log.write("reloaded", models=loaded)
-        return _json({"models": loaded})
+        return as_json({"models": loaded})
 
 
 def _add_health(router: APIRouter, service: RecommenderService, metrics: Metrics) -> None:
     @router.get("/healthz", response_model=HealthAnswer, summary="The process is alive")
     async def healthz() -> Response:
-        return _json({"status": "ok"})
+        return as_json({"status": "ok"})
 
     @router.get(
         "/readyz",
@@ -184,12 +163,12 @@ def _add_health(router: APIRouter, service: RecommenderService, metrics: Metrics
     )
     async def readyz() -> Response:
         return (
-            _json({"status": "ok"}) if service.is_open else problem(503, "the server is stopping")
+            as_json({"status": "ok"}) if service.is_open else problem(503, "the server is stopping")
         )
 
     @router.get(
         "/metrics",
-        responses={200: {"content": {"text/plain": {}}}, **_problems()},
+        responses={200: {"content": {"text/plain": {}}}, **problems()},
         response_class=Response,
         summary="Prometheus metrics",
     )
@@ -218,6 +197,7 @@ def _request(body: ListBody, limits: Limits) -> ListRequest:
         None if body.exclude is None else tuple(body.exclude),
         _texts(body.allow),
         _texts(body.deny),
+        tuple(body.scores or ()),
     )
     return ListRequest(_texts(users) or (None,), options, _done(events), body.model)
 
@@ -236,11 +216,3 @@ def _done(events: Sequence[SessionEvent]) -> Done:
     for event in events:
         done[event.behavior] = (*done.get(event.behavior, ()), str(event.item_id))
     return done
-
-
-async def _wait(future: "Future[Result]") -> Result:
-    return future.result() if future.done() else await asyncio.wrap_future(future)
-
-
-def _json(value: Any) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")

@@ -57,7 +57,7 @@ class ListBody(Body):
     """Whose lists, and what they should be."""
 
     users: Annotated[list[Id], Field(min_length=1)] | None = None
-    """Ids of users; unknown ones get what is popular."""
+    """Ids of users; those of whom nothing is known get what is popular."""
     events: Annotated[list[SessionEvent], Field(min_length=1)] | None = None
     """What one user just did, in this request only; she need not be known nor named."""
     k: Annotated[StrictInt, Field(ge=1)] = 10
@@ -72,6 +72,8 @@ class ListBody(Body):
     """Items that may be recommended; default: all."""
     deny: list[Id] | None = None
     """Items that may not."""
+    scores: list[Text] | None = None
+    """Behaviors whose scores of the listed items are added."""
     model: Text | None = None
     """Name of a model; default: the first."""
 
@@ -91,6 +93,7 @@ class ItemAnswer(BaseModel):
     item_id: Any
     score: float
     rank: int
+    scores: dict[str, float] = Field(default={}, description="By behavior, where asked for.")
 
 
 class ListAnswer(BaseModel):
@@ -100,7 +103,7 @@ class ListAnswer(BaseModel):
     fallback: bool
     """True: nothing is known of the user, so she gets what is popular."""
     folded: bool
-    """True: what she did since training was used."""
+    """True: what she did since training was used, also to represent her if the model can."""
     items: list[ItemAnswer]
 
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -128,6 +131,42 @@ class SimilarAnswer(BaseModel):
     version: str
     item_id: Any
     items: list[ItemAnswer]
+
+
+class PathAnswer(BaseModel):
+    """From something that the user did to the item."""
+
+    behavior: str
+    item_id: Any
+    through: str | None
+    """By which behavior others lead from there to the item."""
+    n_others: int
+    share: float
+    """Of the score."""
+    text: str
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class WhyAnswer(BaseModel):
+    """Why a user gets an item: the shares of its score."""
+
+    model: str
+    version: str
+    user_id: Any
+    item_id: Any
+    behavior: str
+    score: float
+    paths: list[PathAnswer]
+    """The events with the largest shares."""
+    layers: list[dict[str, Any]]
+    """Shares by layer; 0 is the user's own embedding. They add up to the score."""
+    experts: list[dict[str, Any]]
+    """The gate's weights and shares by expert; empty without a gate."""
+    relations: list[dict[str, Any]]
+    """Relations by their weight for this user, beside the average user's."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class EventsAnswer(BaseModel):

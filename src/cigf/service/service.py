@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cigf.data.behaviors import Behaviors
 from cigf.errors import CigfError, ConfigError
@@ -16,15 +17,32 @@ from cigf.service.models import Models
 from cigf.service.settings import Limits
 from cigf.service.worker import Worker
 
+if TYPE_CHECKING:
+    from cigf.analysis.explanation import Explanation
+
 _QUICK = 50_000
 """Up to so many scores, computing takes less time than handing over to another thread."""
+
+
+_MOST_WHYS = 16
+"""Most requests for explanations that wait."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Job:
     model: ServedModel
     users: tuple[str | None, ...]
+    done: list[Done]
     asks: list[Ask]
+
+
+@dataclass(frozen=True, eq=False)
+class _Why:
+    model: ServedModel
+    user: str
+    item: str | None
+    behavior: str | None
+    k: int
 
 
 class RecommenderService:
@@ -57,6 +75,8 @@ class RecommenderService:
         self._writer: Worker[Sequence[Event], int] = Worker(
             self._write, waiting, 16 * self.limits.max_events, "cigf-events"
         )
+        # Explaining takes long beside listing, so few of them may wait.
+        self._whys: Worker[_Why, Explanation] = Worker(_explain, _MOST_WHYS, 1, "cigf-explain")
         self.is_open = True
 
     @property
@@ -84,14 +104,27 @@ class RecommenderService:
         """
         model = self.models.get(request.model)
         _check_behaviors(request.done, model.behaviors)
+        done = [self._done(user, request.done) for user in request.users]
         asks = [
-            model.ask(user, self._done(user, request.done), request.options)
-            for user in request.users
+            _as_before(model, user, each, model.ask(user, each, request.options))
+            for user, each in zip(request.users, done, strict=True)
         ]
-        job = _Job(model, request.users, asks)
-        if is_quick(model, len(asks)):
+        job = _Job(model, request.users, done, asks)
+        if is_quick(model, len(asks)) and all(map(model.is_at_hand, asks)):
             return _finished(_rank([job])[0])
         return self._lists.submit(job, len(asks))
+
+    def explain(
+        self, model: ServedModel, user: str, item: str | None, behavior: str | None, k: int
+    ) -> "Future[Explanation]":
+        """Say why a user gets an item, by what the model learned from; in another thread.
+
+        The future raises what `TrainedRecommender.explain` raises.
+
+        Raises:
+            OverloadedError: Too many requests wait.
+        """
+        return self._whys.submit(_Why(model, user, item, behavior, k))
 
     def add_events(self, events: Sequence[Event]) -> "Future[int]":
         """Begin to write events; done when they are safe on the disk and in use.
@@ -109,11 +142,18 @@ class RecommenderService:
             self.models.get(None).behaviors.index(unknown)
         return self._writer.submit(events, len(events))
 
+    def load_rest(self) -> None:
+        """Begin to load what the first users with new events would wait for."""
+        for model in self.models:
+            if model.can_fold_in:
+                model.torch.start()
+
     def close(self) -> None:
         """Finish what was begun, and close the event log."""
         if self.is_open:
             self.is_open = False
             self._lists.close()
+            self._whys.close()
             self._writer.close()
             if self._log is not None:
                 self._log.close()
@@ -134,9 +174,26 @@ class RecommenderService:
         return [len(group) for group in groups]
 
 
+def _explain(jobs: list[_Why]) -> list["Explanation | Exception"]:
+    found: list[Explanation | Exception] = []
+    for job in jobs:
+        try:
+            found.append(job.model.explain(job.user, job.item, job.behavior, job.k))
+        except CigfError as error:
+            found.append(error)
+    return found
+
+
 def is_quick(model: ServedModel, n_users: int) -> bool:
     """Tell whether lists are computed at once."""
     return n_users * len(model.items) <= _QUICK
+
+
+def _as_before(model: ServedModel, user: str | None, done: Done, ask: Ask) -> Ask:
+    """Give a list its user as she was represented before, if she has done nothing since."""
+    if user is None or not model.needs_folding(ask):
+        return ask
+    return replace(ask, folded=model.recent.get(user, done))
 
 
 def _finished(result: list[List] | Exception) -> "Future[list[List]]":
@@ -161,18 +218,18 @@ def _rank(jobs: list[_Job]) -> list[list[List] | Exception]:
 
 
 def _rank_of(model: ServedModel, jobs: list[_Job]) -> Iterable[list[List] | Exception]:
-    asks = [ask for job in jobs for ask in job.asks]
     try:
-        ranked = iter(model.quick.rank(asks))
+        asks = model.fold([ask for job in jobs for ask in job.asks])
+        ranked = model.quick.rank(asks)
     except CigfError as error:
         return [error] * len(jobs)
-    return [
-        [
-            model.answer(user, ask, next(ranked))
-            for user, ask in zip(job.users, job.asks, strict=True)
-        ]
-        for job in jobs
-    ]
+    users = [user for job in jobs for user in job.users]
+    done = [each for job in jobs for each in job.done]
+    for user, each, ask in zip(users, done, asks, strict=True):
+        if user is not None and ask.folded is not None:
+            model.recent.put(user, each, ask.folded)
+    lists = iter(map(model.answer, users, asks, ranked))
+    return [[next(lists) for _ in job.asks] for job in jobs]
 
 
 def _check_behaviors(done: Done, behaviors: Behaviors) -> None:

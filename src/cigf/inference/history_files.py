@@ -1,4 +1,4 @@
-"""The arrays of an artifact on disk: ids, histories and tensors, each checked when read."""
+"""Ids and histories of an artifact on disk, each checked when read; no torch."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,9 +7,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from cigf.data.behaviors import Behaviors
 from cigf.data.dataset import Dataset, Matrix, matrix_from_keys, matrix_from_parts
@@ -22,31 +19,6 @@ from cigf.inference.manifest import (
     check_csr,
     describe_array,
 )
-
-
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> dict[str, ArrayEntry]:
-    """Write tensors as safetensors; return their manifest entries by "file:name"."""
-    plain = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
-    save_file(plain, path)
-    return {f"{path.name}:{name}": describe_array(t.numpy()) for name, t in plain.items()}
-
-
-def load_tensors(path: Path, manifest: Manifest) -> dict[str, Tensor]:
-    """Read tensors and compare each with the manifest.
-
-    Raises:
-        ArtifactError: The file is no safetensors file, or a tensor is missing, new or different.
-    """
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError(f"{path}: not a safetensors file: {error}") from None
-    expected = {name for name in manifest.arrays if name.startswith(f"{path.name}:")}
-    for name in sorted(expected - {f"{path.name}:{name}" for name in tensors}):
-        raise ArtifactError(f"{path}: array {name} is in the manifest but not in the file")
-    for name, tensor in tensors.items():
-        check_array(path, f"{path.name}:{name}", tensor.numpy(), manifest)
-    return tensors
 
 
 def save_history(folder: Path, history: Dataset) -> dict[str, ArrayEntry]:
