@@ -57,8 +57,14 @@ def test_correlation_groups_ascend_and_are_equally_active():
     assert means == sorted(means)
     assert means[-1] - means[0] > 0.05
     assert max(active) < 1.03 * min(active)
-    sizes = np.bincount(found.group[found.group >= 0])
-    assert sizes.max() - sizes.min() <= 11
+
+
+@pytest.mark.parametrize("n_users", [7, 61, 119, 127, 607, 701])
+def test_correlation_groups_are_equally_large(n_users):
+    data = toy_dataset(random_matrices(n_users=n_users, n_items=61))
+    group = correlation_groups(data, np.arange(n_users)).group
+    sizes = np.bincount(group[group >= 0], minlength=N_GROUPS)
+    assert sizes.max() - sizes.min() <= 1
 
 
 def test_only_the_given_users_are_grouped_in_their_order():

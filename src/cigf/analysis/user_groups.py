@@ -16,7 +16,7 @@ NO_GROUP = -1
 """The group of users for whom the grouping quantity is not defined."""
 
 N_GROUPS = 6
-USERS_PER_STRATUM = 60
+USERS_PER_STRATUM = 10 * N_GROUPS
 """Users of about the same activity among whom a correlation group takes its share."""
 
 
@@ -73,7 +73,8 @@ def correlation_groups(dataset: Dataset, users: NDArray[np.int64]) -> UserGroups
 
     Active users have other correlations than idle ones, and are easier or harder to predict for
     that reason alone. So users are first laid in strata of about the same number of interactions,
-    and each group takes the same share of every stratum.
+    and each group takes the same share of every stratum; the sizes of two groups differ by one
+    user at most.
 
     Args:
         dataset: What is known about the users.
@@ -84,8 +85,10 @@ def correlation_groups(dataset: Dataset, users: NDArray[np.int64]) -> UserGroups
     group = np.full(len(users), NO_GROUP, dtype=np.int64)
     defined = np.flatnonzero(~np.isnan(value))
     by_activity = defined[np.argsort(n_interactions[defined], kind="stable")]
-    n_strata = max(1, len(defined) // USERS_PER_STRATUM)
-    for stratum in np.array_split(by_activity, n_strata):
+    # Whole strata divide evenly; only the last one, which takes the rest, leaves a remainder.
+    last = max(1, len(defined) // USERS_PER_STRATUM) * USERS_PER_STRATUM
+    starts = np.arange(USERS_PER_STRATUM, last, USERS_PER_STRATUM)
+    for stratum in np.split(by_activity, starts):
         ordered = stratum[np.argsort(value[stratum], kind="stable")]
         for number, share in enumerate(np.array_split(ordered, N_GROUPS)):
             group[share] = number
