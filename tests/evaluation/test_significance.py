@@ -1,5 +1,8 @@
+from itertools import product
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from cigf.errors import DataError
 from cigf.evaluation.significance import (
@@ -103,3 +106,23 @@ def test_holm_by_hand():
     assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("n_users", [5, 9])
+def test_wilcoxon_with_ties_counts_every_choice_of_signs(n_users):
+    generator = np.random.default_rng(n_users)
+    differences = generator.integers(1, 4, n_users) * generator.choice([-1.0, 1.0], n_users)
+    ranks = stats.rankdata(np.abs(differences))
+    sums = [ranks[list(signs)].sum() for signs in product([False, True], repeat=n_users)]
+    found = ranks[differences > 0].sum()
+    tails = (np.array(sums) <= found).mean(), (np.array(sums) >= found).mean()
+    assert wilcoxon(differences, np.zeros(n_users)) == pytest.approx(min(1.0, 2 * min(tails)))
+
+
+@pytest.mark.parametrize("n_users", [7, 50, 51])
+def test_wilcoxon_without_ties_is_that_of_scipy(n_users):
+    differences = np.random.default_rng(4).normal(0.2, 1.0, n_users)
+    with_zeros = np.concatenate([differences, [0.0, 0.0]])
+    method = "exact" if n_users <= 50 else "asymptotic"
+    expected = stats.wilcoxon(differences, method=method).pvalue
+    assert wilcoxon(with_zeros, np.zeros(n_users + 2)) == pytest.approx(expected)

@@ -6,6 +6,7 @@ import typer
 
 import cigf
 from cigf.cli import (
+    compare,
     demo,
     describe,
     doctor,
@@ -64,6 +65,7 @@ data.command("describe")(describe.describe)
 app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
 app.command("explain")(explain.explain)

@@ -50,15 +50,23 @@ def environment(folder: Path = Path()) -> Environment:
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
         versions=_versions((*PACKAGES, *OPTIONAL_PACKAGES)),
-        n_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _all_cores(),
+        n_cores=n_cores(),
         memory_total=_pages("SC_PHYS_PAGES"),
-        memory_free=_available_memory(Path("/proc/meminfo")),
+        memory_free=memory_free(),
         disk_free=shutil.disk_usage(folder).free,
     )
 
 
-def _all_cores() -> int:
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory_free() -> int | None:
+    """Return the bytes that can be had now, or None where the system does not say."""
+    return _available_memory(Path("/proc/meminfo"))
 
 
 def _versions(names: Sequence[str]) -> dict[str, str | None]:

@@ -4,13 +4,14 @@ The ranking function is whatever answers a `RankingTask` with `RankCounts`, so t
 neither models nor torch. One call of it serves both protocols and all groups.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from cigf.data.candidates import candidate_generator, draw_candidates
 from cigf.data.dataset import Dataset
@@ -118,17 +119,35 @@ class EvaluationTask:
 
     def run(self, rank: Rank) -> Evaluation:
         """Rank once and measure everything."""
-        counts = rank(self.task)
-        names, columns = [], []
         positions = np.unique(self.task.users, return_inverse=True)[1]
-        for protocol in self.protocols:
-            for group in GROUPS:
-                names += [(protocol, group, metric) for metric in self.metrics]
-                columns += measure_users(
-                    counts, positions, len(self.user_ids), protocol, group, self.metrics
-                )
-        n_pairs: dict[str, int] = {g: int(counts.members(g).sum()) for g in GROUPS}
-        return Evaluation(self.user_ids, n_pairs, tuple(names), np.stack(columns, axis=1))
+        return measure_counts(
+            rank(self.task), positions, self.user_ids, self.protocols, self.metrics
+        )
+
+
+def measure_counts(
+    counts: RankCounts,
+    positions: NDArray[np.int64],
+    user_ids: pl.Series,
+    protocols: Iterable[Protocol],
+    metrics: Sequence[str],
+) -> Evaluation:
+    """Measure what has been ranked.
+
+    Args:
+        counts: The ranks of the held-out pairs.
+        positions: The user of each pair as a row of `user_ids`, ascending.
+        user_ids: External ids of the users that have pairs.
+        protocols: What to measure under.
+        metrics: Full names of what to measure.
+    """
+    names, columns = [], []
+    for protocol in protocols:
+        for group in GROUPS:
+            names += [(protocol, group, metric) for metric in metrics]
+            columns += measure_users(counts, positions, len(user_ids), protocol, group, metrics)
+    n_pairs: dict[str, int] = {g: int(counts.members(g).sum()) for g in GROUPS}
+    return Evaluation(user_ids, n_pairs, tuple(names), np.stack(columns, axis=1))
 
 
 def evaluate(

@@ -10,6 +10,8 @@ from cigf.errors import DataError
 from cigf.evaluation.metrics import Values
 
 RESAMPLES_AT_ONCE = 128
+N_EXACT = 50
+"""Users up to whose number Wilcoxon's test looks at every choice of signs."""
 
 
 def bootstrap_means(
@@ -118,16 +120,38 @@ def paired_bootstrap(
         DataError: The two do not have the same users.
     """
     differences = _differences(first, second)
-    means = bootstrap_means(differences[:, None], generator, n_bootstrap)[:, 0]
+    return paired_bootstraps(differences[:, None], generator, n_bootstrap, level)[0]
+
+
+def paired_bootstraps(
+    differences: NDArray[np.float64],
+    generator: np.random.Generator,
+    n_bootstrap: int = 1000,
+    level: float = 0.95,
+) -> list[Comparison]:
+    """Do what `paired_bootstrap` does for many pairs of models, on the same resamples of users.
+
+    Args:
+        differences: Each user's difference, one column per pair of models; NaN where the two have
+            no value for her. No column is NaN throughout.
+        generator: Source of the resamples.
+        n_bootstrap: Number of resamples.
+        level: Share of the resampled means that an interval holds.
+    """
+    means = bootstrap_means(differences, generator, n_bootstrap)
     tail = 50.0 * (1.0 - level)
-    low, high = np.percentile(means, [tail, 100.0 - tail])
-    smaller = min((means <= 0).sum(), (means >= 0).sum())
-    p_value = min(1.0, 2.0 * (smaller + 1) / (n_bootstrap + 1))
-    return Comparison(float(differences.mean()), float(low), float(high), float(p_value))
+    bounds = np.nanpercentile(means, [tail, 100.0 - tail], axis=0)
+    smaller = np.minimum((means <= 0).sum(axis=0), (means >= 0).sum(axis=0))
+    p_values = np.minimum(1.0, 2.0 * (smaller + 1) / (n_bootstrap + 1))
+    columns = (np.nanmean(differences, axis=0), *bounds, p_values)
+    return [Comparison(*map(float, each)) for each in zip(*columns, strict=True)]
 
 
 def wilcoxon(first: Values, second: Values) -> float:
     """Return the two-sided p value of Wilcoxon's signed-rank test; 1 where no user differs.
+
+    Users who do not differ are left out. Of up to `N_EXACT` others the p value is exact, also with
+    ties; of more it is that of the normal approximation.
 
     Raises:
         DataError: The two do not have the same users.
@@ -136,9 +160,24 @@ def wilcoxon(first: Values, second: Values) -> float:
     from scipy import stats
 
     differences = _differences(first, second)
-    if not differences.any():
+    differences = differences[differences != 0]
+    if not len(differences):
         return 1.0
-    return float(stats.wilcoxon(differences).pvalue)
+    if len(differences) > N_EXACT:
+        return float(stats.wilcoxon(differences, method="asymptotic").pvalue)
+    return _exact(stats.rankdata(np.abs(differences)), differences > 0)
+
+
+def _exact(ranks: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """Return the share of all choices of signs whose sum of ranks is as far from the middle."""
+    twice = np.rint(2 * ranks).astype(np.int64)  # ranks of ties end in .5
+    ways = np.zeros(twice.sum() + 1)
+    ways[0] = 1.0
+    for rank in twice:
+        ways[rank:] += ways[:-rank].copy()
+    found = int(twice[positive].sum())
+    tails = ways[: found + 1].sum(), ways[found:].sum()
+    return float(min(1.0, 2.0 * min(tails) / ways.sum()))
 
 
 def _differences(first: Values, second: Values) -> Values:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -19,11 +18,17 @@ from markupsafe import Markup
 from cigf.reports.charts import Chart
 from cigf.storage import new_file
 
-_NUMBER = re.compile(r"[-+]?[\d,.]+( %)?( \[[-\d., ]+\])?")
-"""Perhaps with a unit, or an interval in brackets."""
+_NUMBER = re.compile(
+    r"(< )?[-+]?[\d,.]+( %)?( ± [\d.]+)?( to [-+]?[\d.]+)?( \[[-\d., ]+\])?"
+)
+"""Perhaps a bound, with a unit, a deviation or an interval."""
 
 Cell = str | int | float | None
 """Texts stand on the left, numbers on the right; None is an empty cell."""
+
+
+class Strong(str):
+    """A cell that stands out, such as the best of its column."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Table:
     def is_number(self, column: int) -> bool:
         """Tell whether a column, not the first, holds numbers only, as such or as text."""
         cells = [row[column] for row in self.rows if row[column] not in (None, "")]
-        return column > 0 and bool(cells) and all(_NUMBER.fullmatch(_cell(each)) for each in cells)
+        return column > 0 and bool(cells) and all(_NUMBER.fullmatch(cell_text(each)) for each in cells)
 
 
 @dataclass(frozen=True)
@@ -196,13 +201,18 @@ def _environment() -> Environment:
     return environment
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Cell) -> str:
     """Write a cell: thousands apart, fractions with three digits."""
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:,.3f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _cell(value: Cell) -> str:
+    words = cell_text(value)
+    return Markup("<strong>{}</strong>").format(words) if isinstance(value, Strong) else words
 
 
 def _breakable(words: str) -> Markup:
