@@ -18,6 +18,7 @@ from cigf.data.synthetic import generate_log
 from cigf.errors import CigfError
 from cigf.evaluation.metrics import METRICS
 from cigf.experiment.config import DataConfig, EvaluationConfig, ExperimentConfig, load_experiment
+from cigf.experiment.entries import read_entries
 from cigf.models.registry import MODELS
 from cigf.sampling.config import SamplingConfig
 from cigf.service.settings import Limits
@@ -86,6 +87,10 @@ def parse(words, *, partly=False):
 
 def check_settings(params):
     if params.get("config") is None and not params.get("settings"):
+        return
+    if isinstance(params.get("config"), list):  # of several models
+        files = [ROOT / path for path in params["config"]]
+        read_entries(params["models"].split(","), files, params["settings"] or [])
         return
     config = ROOT / params["config"] if params.get("config") else None
     if config is not None and not config.exists():

@@ -11,7 +11,6 @@ from contextlib import closing
 
 import psutil
 import pytest
-from command_line import fails, run
 from rich.console import Console
 
 from cigf.cli.comparison_progress import ComparisonProgress
@@ -19,6 +18,7 @@ from cigf.experiment.cell_process import CellProcess, _environment, start_proces
 from cigf.experiment.cells import CellFolder, Outcome, Progress, run_cell
 from cigf.experiment.config import ExperimentConfig
 from cigf.experiment.running import Cell, folder_of
+from command_line import fails, run
 
 QUICK = ("--set", "training.epochs=2", "--set", "training.evaluate_every=1")
 

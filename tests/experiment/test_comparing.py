@@ -16,10 +16,10 @@ from cigf.errors import ArtifactError, OutputError
 from cigf.evaluation.evaluator import evaluate
 from cigf.experiment.cells import CellFolder, run_cell
 from cigf.experiment.comparing import Comparison, open_comparison
+from cigf.experiment.comparison_report import comparison_report
 from cigf.experiment.entries import Entry, read_entries
 from cigf.experiment.lock import only_one
 from cigf.experiment.peak_memory import peak_megabytes
-from cigf.experiment.comparison_report import comparison_report
 from cigf.experiment.training import train_run
 from cigf.inference.artifact import load_artifact
 from cigf.ranking import rank_counts

@@ -18,9 +18,7 @@ from markupsafe import Markup
 from cigf.reports.charts import Chart
 from cigf.storage import new_file
 
-_NUMBER = re.compile(
-    r"(< )?[-+]?[\d,.]+( %)?( ± [\d.]+)?( to [-+]?[\d.]+)?( \[[-\d., ]+\])?"
-)
+_NUMBER = re.compile(r"(< )?[-+]?[\d,.]+( %)?( ± [\d.]+)?( to [-+]?[\d.]+)?( \[[-\d., ]+\])?")
 """Perhaps a bound, with a unit, a deviation or an interval."""
 
 Cell = str | int | float | None
@@ -65,7 +63,9 @@ class Table:
     def is_number(self, column: int) -> bool:
         """Tell whether a column, not the first, holds numbers only, as such or as text."""
         cells = [row[column] for row in self.rows if row[column] not in (None, "")]
-        return column > 0 and bool(cells) and all(_NUMBER.fullmatch(cell_text(each)) for each in cells)
+        return (
+            column > 0 and bool(cells) and all(_NUMBER.fullmatch(cell_text(each)) for each in cells)
+        )
 
 
 @dataclass(frozen=True)
