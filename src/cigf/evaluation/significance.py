@@ -164,7 +164,7 @@ def wilcoxon(first: Values, second: Values) -> float:
     if not len(differences):
         return 1.0
     if len(differences) > N_EXACT:
-        return float(stats.wilcoxon(differences, method="asymptotic").pvalue)
+        return float(stats.wilcoxon(differences).pvalue)
     return _exact(stats.rankdata(np.abs(differences)), differences > 0)
 
 
