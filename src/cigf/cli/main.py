@@ -12,6 +12,7 @@ from cigf.cli import (
     doctor,
     evaluate,
     explain,
+    export,
     fetch,
     generate,
     import_data,
@@ -69,6 +70,7 @@ app.command("compare")(compare.compare)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
 app.command("explain")(explain.explain)
+app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
 
