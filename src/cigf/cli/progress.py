@@ -85,7 +85,7 @@ class TrainingProgress(Listener):
             self._task,
             completed=done,
             epoch=self._place(epoch),
-            speed=f"{self._pairs / elapsed:,.0f} pairs/s",
+            speed=f"{self._pairs / elapsed:,.0f} pairs/s" if self._pairs else "",
             left=duration(self._left(done)),
         )
 
@@ -101,12 +101,15 @@ class TrainingProgress(Listener):
             self.console.print(self._line(record), markup=False, highlight=False, soft_wrap=True)
 
     def _line(self, record: EpochRecord) -> str:
-        losses = ", ".join(f"{name} {loss:.4f}" for name, loss in record.losses.items())
-        parts = [f"epoch {self._place(record.epoch)}", f"loss {record.loss:.4f} ({losses})"]
+        parts = [f"epoch {self._place(record.epoch)}"]
+        if record.losses:
+            losses = ", ".join(f"{name} {loss:.4f}" for name, loss in record.losses.items())
+            parts.append(f"loss {record.loss:.4f} ({losses})")
         if record.metrics is not None and self.metric in record.metrics:
             best = " best" if record.best else ""
             parts.append(f"{self.metric} {record.metrics[self.metric]:.4f}{best}")
-        parts.append(f"{record.pairs / max(record.seconds, 1e-9):,.0f} pairs/s")
+        if record.pairs:
+            parts.append(f"{record.pairs / max(record.seconds, 1e-9):,.0f} pairs/s")
         parts.append(f"left {duration(self._left(record.epoch * self._n_steps))}")
         return "  ".join(parts)
 

@@ -92,6 +92,14 @@ def union_of(matrices: Sequence[Matrix]) -> Matrix:
     return matrix_from_keys(keys, matrices[0].shape)
 
 
+def touched_pairs(interactions: Sequence[Matrix], behavior: int) -> Matrix:
+    """Return the pairs under any behavior but one, less that one's own."""
+    others = [pair_keys(m) for k, m in enumerate(interactions) if k != behavior]
+    keys = sorted_unique(np.concatenate([np.empty(0, np.int64), *others]))
+    keys = keys[~contains(pair_keys(interactions[behavior]), keys)]
+    return matrix_from_keys(keys, interactions[behavior].shape)
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """K behaviors of U users with I items, as binary matrices.
@@ -144,11 +152,9 @@ class Dataset:
         These are the "touched" pairs of the evaluation: the user showed interest, and did not
         (yet) do what is to be predicted.
         """
-        chosen = self.behaviors.target if behavior is None else behavior
-        others = [pair_keys(m) for k, m in enumerate(self.interactions) if k != chosen]
-        keys = sorted_unique(np.concatenate([np.empty(0, np.int64), *others]))
-        keys = keys[~contains(pair_keys(self.interactions[chosen]), keys)]
-        return matrix_from_keys(keys, (self.n_users, self.n_items))
+        return touched_pairs(
+            self.interactions, self.behaviors.target if behavior is None else behavior
+        )
 
     def merged(self, other: Sequence[Matrix]) -> "Dataset":
         """Return this dataset with the pairs of `other` (one matrix per behavior) added.

@@ -18,12 +18,14 @@ from cigf.experiment.folder import MetricsFile, RunFolder
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.inference.artifact import save_artifact
 from cigf.models.base import Memory, Recommender, Representations, Sizes
+from cigf.models.direct import DirectRecommender
 from cigf.models.registry import build_model, check_model
 from cigf.sampling.build import build_sampler
 from cigf.seeding import derive_seed
 from cigf.training.checkpoints import Checkpoints
+from cigf.training.direct import fit_directly
 from cigf.training.events import Listener, Listeners
-from cigf.training.trainer import Trainer, TrainingResult
+from cigf.training.trainer import Trainer, TrainingResult, Validate
 
 
 @dataclass(frozen=True)
@@ -90,19 +92,8 @@ def fit_split(
     seed = derive_seed(config.seed, "weights")
     model = build_model(config.model_name, config.model, sizes, seed).to(chosen)
     validate = validator(split, config, graph) if config.data.train_on == "train" else None
-    trainer = Trainer(
-        config.training,
-        learned.behaviors.names,
-        graph,
-        build_sampler(
-            learned.interactions, config.sampling, config.seed, chosen, learns=model.learns
-        ),
-        seed=config.seed,
-        validate=validate,
-        checkpoints=Checkpoints(checkpoints, _fingerprint(learned, config)),
-        listener=listener,
-    )
-    result = trainer.fit(model)
+    checkpointed = Checkpoints(checkpoints, _fingerprint(learned, config))
+    result = _fit(model, learned, config, graph, validate, checkpointed, listener)
     model.eval()
     with torch.no_grad():
         encoded = model.encode(graph)
@@ -110,6 +101,35 @@ def fit_split(
     representations = Representations(encoded.users.cpu(), encoded.items.cpu())
     valid = validate(model) if validate else None
     return Fitted(model, representations, memory, result, valid)
+
+
+def _fit(
+    model: Recommender,
+    learned: Dataset,
+    config: ExperimentConfig,
+    graph: BehaviorGraph,
+    validate: Validate | None,
+    checkpoints: Checkpoints,
+    listener: Listener | None,
+) -> TrainingResult:
+    """Learn in steps or, for a model that does not, in one go."""
+    if isinstance(model, DirectRecommender):
+        seed = derive_seed(config.seed, "weights")
+        return fit_directly(model, graph, seed, validate=validate, listener=listener)
+    source = build_sampler(
+        learned.interactions, config.sampling, config.seed, graph.device, learns=model.learns
+    )
+    trainer = Trainer(
+        config.training,
+        learned.behaviors.names,
+        graph,
+        source,
+        seed=config.seed,
+        validate=validate,
+        checkpoints=checkpoints,
+        listener=listener,
+    )
+    return trainer.fit(model)
 
 
 def train_run(

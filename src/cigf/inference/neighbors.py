@@ -16,6 +16,15 @@ def nearest(
     """
     units = normalize(rows.float(), dim=-1)
     similarity = torch.einsum("nbd,bd->n", units, units[row]) / rows.shape[1]
+    return most_similar(similarity, row, k)
+
+
+def most_similar(
+    similarity: Float[Tensor, " n"], row: int, k: int
+) -> tuple[Float[Tensor, " k"], list[int]]:
+    """Return the largest values and the numbers of their rows, one row left out."""
     similarity[row] = -torch.inf
-    order = torch.sort(similarity, descending=True, stable=True).indices[: min(k, len(rows) - 1)]
+    order = torch.sort(similarity, descending=True, stable=True).indices[
+        : min(k, len(similarity) - 1)
+    ]
     return similarity[order], order.tolist()

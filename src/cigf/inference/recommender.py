@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from cigf.analysis.explanation import Explainer, Explanation
 from cigf.data.dataset import Matrix
 from cigf.data.ids import UNKNOWN, IdMap
-from cigf.errors import DataError
+from cigf.errors import ConfigError, DataError
 from cigf.inference.answers import Audience, Request, answer
 from cigf.inference.artifact import Artifact, load_artifact
 from cigf.inference.checks import check_choice, check_k, refuse_silent, refuse_unknown
 from cigf.inference.events import Events, Ids, OnHistory, ids_series, user_events
 from cigf.inference.fold_in import FoldedUsers, fold_in, scorers
 from cigf.inference.histories import Histories
-from cigf.inference.neighbors import nearest
+from cigf.inference.neighbors import most_similar, nearest
 from cigf.ranking import Only, Scorer
 
 Fallback = Literal["error", "popularity"]
@@ -197,18 +197,32 @@ class TrainedRecommender:
 
         Raises:
             UnknownIdError: The item is unknown.
-            ConfigError: k is not positive.
+            ConfigError: k is not positive, or the model knows no similarity.
         """
-        return _similar(self.artifact.representations.items, self.artifact.history.items, item, k)
+        check_k(k)
+        ids, vectors = self.artifact.history.items, self.artifact.representations.items
+        row = ids.row(item)
+        own = self.artifact.model.similar_items(row)
+        return _similar(
+            ids, *(nearest(vectors, row, k) if own is None else most_similar(own, row, k))
+        )
 
     def similar_users(self, user: Any, k: int = 10) -> pl.DataFrame:
         """Return the k users nearest to a user: columns user_id, score (cosine), rank.
 
         Raises:
             UnknownIdError: The user is unknown.
-            ConfigError: k is not positive.
+            ConfigError: k is not positive, or the model has no vectors of users.
         """
-        return _similar(self.artifact.representations.users, self.artifact.history.users, user, k)
+        check_k(k)
+        ids, vectors = self.artifact.history.users, self.artifact.representations.users
+        row = ids.row(user)
+        if not vectors.shape[2]:
+            raise ConfigError(
+                f"{self.artifact.manifest.model} has no vectors of users to compare; "
+                "train a model that does, such as ials or cigf"
+            )
+        return _similar(ids, *nearest(vectors, row, k))
 
     def history(self, user: Any) -> pl.DataFrame:
         """Return what a user did: columns behavior, item_id; the deepest behavior first.
@@ -323,9 +337,7 @@ def _row(matrix: Matrix, row: int) -> NDArray[np.int32]:
     return indices
 
 
-def _similar(vectors: torch.Tensor, ids: IdMap, external: Any, k: int) -> pl.DataFrame:
-    check_k(k)
-    scores, rows = nearest(vectors, ids.row(external), k)
+def _similar(ids: IdMap, scores: torch.Tensor, rows: list[int]) -> pl.DataFrame:
     return pl.DataFrame(
         {
             f"{ids.entity}_id": ids.external(np.asarray(rows, dtype=np.int64)),

@@ -47,11 +47,11 @@ class Representations:
 
     Args:
         users: One row per requested user, shape (u, B, D).
-        items: One row per item, shape (I, B, D).
+        items: One row per item, shape (I, B, D); of another width where scores are no products.
     """
 
     users: Float[Tensor, "u B D"]
-    items: Float[Tensor, "I B D"]
+    items: Float[Tensor, "I B _"]
 
 
 class Recommender(nn.Module, ABC):
@@ -111,6 +111,16 @@ class Recommender(nn.Module, ABC):
             f"{type(self).__name__} cannot represent users by events it was not trained on; "
             "train again on all events, or train a model that can, such as cigf"
         )
+
+    def similar_items(self, item: int) -> Float[Tensor, "I"] | None:
+        """Return how similar each item is to one, by a measure of the model's own.
+
+        None, as for most models: the cosine of the representations is meant.
+
+        Raises:
+            ConfigError: The model knows no similarity.
+        """
+        return None
 
     def regularized(self) -> list[nn.Parameter]:
         """Parameters whose sum of squares the loss includes (times the trainer's `l2`)."""

@@ -9,18 +9,29 @@ import torch
 from cigf.config import Config
 from cigf.data.dataset import Dataset
 from cigf.errors import ConfigError, did_you_mean
-from cigf.models import autorec, dmf, ghcf, lightgcn, mbgcn, ngcf, nmtr
+from cigf.models import autorec, direct, dmf, ease, ghcf, ials, lightgcn, mbgcn, ngcf, nmtr
 from cigf.models.autorec import AutoRec, AutoRecConfig
 from cigf.models.base import Recommender, Sections, Sizes
+from cigf.models.bpr_mf import BPRMF, BPRMFConfig
 from cigf.models.cigf import CIGF, CIGFConfig
 from cigf.models.dmf import DMF, DMFConfig
+from cigf.models.ease import EASE, EASEConfig
 from cigf.models.ghcf import GHCF, GHCFConfig
 from cigf.models.graph_options import check_weights
+from cigf.models.ials import IALS, IALSConfig
+from cigf.models.implicit_factors import check_installed
+from cigf.models.item_knn import ItemKNN, ItemKNNConfig
 from cigf.models.lightgcn import LightGCN, LightGCNConfig, LightGCNMultiConfig
 from cigf.models.mbgcn import MBGCN, MBGCNConfig
 from cigf.models.ngcf import NGCF, NGCFConfig, NGCFMultiConfig
 from cigf.models.nmtr import NMTR, NMTRConfig
+from cigf.models.popularity import Popularity, PopularityConfig
 from cigf.models.several import check_several
+from cigf.models.touched_first import (
+    TouchedFirst,
+    TouchedFirstConfig,
+    TouchedFirstConversionConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -44,8 +55,19 @@ class ModelEntry:
     fixed: Callable[[Any], Sections] | None = None
 
 
+_DIRECT = direct.DEFAULTS
+
 MODELS: dict[str, ModelEntry] = {
     "cigf": ModelEntry(CIGFConfig, CIGF),
+    "popularity": ModelEntry(PopularityConfig, Popularity, _DIRECT),
+    "touched-first": ModelEntry(TouchedFirstConfig, TouchedFirst, _DIRECT, check_several),
+    "touched-first-conversion": ModelEntry(
+        TouchedFirstConversionConfig, TouchedFirst, _DIRECT, check_several
+    ),
+    "item-knn": ModelEntry(ItemKNNConfig, ItemKNN, _DIRECT, direct.check_weights),
+    "ease": ModelEntry(EASEConfig, EASE, _DIRECT, ease.check),
+    "ials": ModelEntry(IALSConfig, IALS, _DIRECT, ials.check),
+    "bpr-mf": ModelEntry(BPRMFConfig, BPRMF, _DIRECT, check_installed),
     "dmf": ModelEntry(DMFConfig, DMF, dmf.DEFAULTS),
     "autorec": ModelEntry(AutoRecConfig, AutoRec, autorec.DEFAULTS, fixed=autorec.whole_rows),
     "ngcf": ModelEntry(NGCFConfig, NGCF, ngcf.DEFAULTS, check_weights),

@@ -4,6 +4,7 @@ from cigf.ranking.counts import rank_counts
 from cigf.ranking.factors import Corrections, ScoreFactors
 from cigf.ranking.parts import PartsScorer
 from cigf.ranking.scorer import Scorer
+from cigf.ranking.sparse import SparseScorer
 from cigf.ranking.topk import NO_ITEM, Only, top_k
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "PartsScorer",
     "ScoreFactors",
     "Scorer",
+    "SparseScorer",
     "rank_counts",
     "top_k",
 ]

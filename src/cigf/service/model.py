@@ -168,8 +168,13 @@ class ServedModel:
 
         Raises:
             UnknownIdError: The item is unknown.
+            ConfigError: The model knows no similarity of items.
         """
         row = self.items.known(item)
+        if not self.opened.items.shape[2]:  # similarity is then a matter of the model's own
+            ids = self.items.external([row])
+            frame = self.torch.get().recommender.similar_items(ids[0], k)
+            return frame["item_id"].to_list(), frame["score"].to_list()
         rows, cosines = self._neighbors.nearest(row, k)
         return self.items.external(rows.tolist()), cosines.tolist()
 

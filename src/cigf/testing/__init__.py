@@ -7,5 +7,6 @@ class TestMyModel(RecommenderContract):
 """
 
 from cigf.testing.contract import RecommenderContract
+from cigf.testing.direct_contract import DirectContract
 
-__all__ = ["RecommenderContract"]
+__all__ = ["DirectContract", "RecommenderContract"]
