@@ -57,11 +57,14 @@ class TensorBoard(Listener):
 
 
 def scalars(record: EpochRecord) -> dict[str, float]:
-    """Return the values of an epoch by tag."""
+    """Return the values of an epoch by tag; only metrics where nothing was learned in steps."""
+    measured = {f"valid/{name}": value for name, value in (record.metrics or {}).items()}
+    if not record.losses:
+        return measured
     return {
         "loss": record.loss,
         **{f"loss/{name}": loss for name, loss in record.losses.items()},
         "learning_rate": record.learning_rate,
         "pairs_per_second": record.pairs / max(record.seconds, 1e-9),
-        **{f"valid/{name}": value for name, value in (record.metrics or {}).items()},
+        **measured,
     }

@@ -29,7 +29,7 @@ class EpochRecord:
     @property
     def loss(self) -> float:
         """Sum over the behaviors."""
-        return sum(self.losses.values())
+        return sum(self.losses.values(), 0.0)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for metrics.jsonl."""
