@@ -67,7 +67,7 @@ def test_similar_items_are_by_the_models_own_measure(runs):
     similar = recommender.similar_items(item, 3)
     cosines = recommender.artifact.model.similar_items(0)
     assert similar["score"].to_list() == torch.topk(cosines, 3).values.tolist()
-    items, scores = ServedModel("shop", recommender).similar(str(item), 3)
+    items, scores = ServedModel.load("shop", runs / "item-knn").similar(str(item), 3)
     assert (items, scores) == (similar["item_id"].to_list(), similar["score"].to_list())
     with pytest.raises(ConfigError, match="item-knn has no vectors of users"):
         recommender.similar_users(recommender.users[0], 3)
