@@ -72,6 +72,10 @@ class OverloadedError(CigfError):
     """A server has as much to do as it may take on."""
 
 
+class StoppingError(CigfError):
+    """A server was told to stop and takes nothing on any more."""
+
+
 class DivergedError(CigfError):
     """Training produced a loss or weights that are not finite."""
 

@@ -3,7 +3,14 @@ from threading import Event as Flag
 
 import pytest
 
-from cigf.errors import ArtifactError, ConfigError, DataError, OverloadedError, UnknownIdError
+from cigf.errors import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    OverloadedError,
+    StoppingError,
+    UnknownIdError,
+)
 from cigf.inference.recommender import TrainedRecommender
 from cigf.service.asked import ListOptions, ListRequest
 from cigf.service.event_log import Event
@@ -172,6 +179,13 @@ def test_a_full_queue_refuses():
     go.set()
     assert (first.result(10), second.result(10)) == ("a", "b")
     worker.close()
+
+
+def test_who_comes_when_the_worker_is_closed_is_told_at_once():
+    worker = Worker(lambda jobs: jobs, capacity=1, most=1, name="test")
+    worker.close()
+    with pytest.raises(StoppingError, match="the server is stopping"):
+        worker.submit("late")
 
 
 def test_each_caller_is_told_of_an_error():

@@ -16,6 +16,7 @@ from cigf.errors import (
     EventLogError,
     NotExplainableError,
     OverloadedError,
+    StoppingError,
     UnknownIdError,
 )
 
@@ -27,6 +28,7 @@ _STATUSES: dict[type[CigfError], tuple[int, str]] = {
     DataError: (422, "invalid_request"),
     OverloadedError: (429, "overloaded"),
     EventLogError: (503, "event_log"),
+    StoppingError: (503, "unavailable"),
 }
 
 _CODES = {

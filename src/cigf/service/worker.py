@@ -7,7 +7,7 @@ from queue import Empty, Full, Queue
 from threading import Thread
 from typing import Generic, TypeVar
 
-from cigf.errors import OverloadedError
+from cigf.errors import OverloadedError, StoppingError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -39,6 +39,7 @@ class Worker(Generic[Job, Result]):
     ) -> None:
         self._work = work
         self._most = most
+        self._is_closed = False
         self._queue: Queue[_Waiting[Job, Result] | None] = Queue(capacity)
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -51,7 +52,10 @@ class Worker(Generic[Job, Result]):
 
         Raises:
             OverloadedError: Too many wait.
+            StoppingError: The worker was closed.
         """
+        if self._is_closed:
+            raise StoppingError("the server is stopping; ask another one, or again in a while")
         waiting: _Waiting[Job, Result] = _Waiting(job, size)
         try:
             self._queue.put_nowait(waiting)
@@ -61,6 +65,7 @@ class Worker(Generic[Job, Result]):
 
     def close(self) -> None:
         """Do what waits, then end."""
+        self._is_closed = True
         self._queue.put(None)
         self._thread.join()
 
