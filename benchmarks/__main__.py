@@ -15,8 +15,11 @@ from benchmarks import (
     bench_evaluate,
     bench_fast,
     bench_fold_in,
+    bench_kills,
     bench_prepare,
     bench_quality,
+    bench_serving,
+    bench_soak,
 )
 from benchmarks.common import ROOT, Figure, Options, report
 
@@ -26,6 +29,9 @@ MODULES: dict[str, ModuleType] = {
     "commands": bench_commands,
     "epoch": bench_epoch,
     "fold-in": bench_fold_in,
+    "serving": bench_serving,
+    "kills": bench_kills,
+    "soak": bench_soak,
     "fast": bench_fast,
     "quality": bench_quality,
 }
@@ -52,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--repeats", type=int, default=5, help="measurements of each time")
     result.add_argument("--seeds", type=_seeds, default=(0, 1, 2, 3, 4), help="such as 0,1,2")
+    result.add_argument("--seconds", type=float, default=600.0, help="length of the soak")
     result.add_argument("--json", action="store_true", help="one JSON line per benchmark")
     return result
 
@@ -79,7 +86,7 @@ def _run(options: argparse.Namespace, data: Path, work: Path) -> int:
         return max(_run_alone(name, options, work) for name in names)
     (name,) = names
     measure: Callable[[Options], list[Figure]] = MODULES[name].run
-    figures = measure(Options(data, work, options.repeats, options.seeds))
+    figures = measure(Options(data, work, options.repeats, options.seeds, options.seconds))
     report(name, _about(MODULES[name]), figures, as_json=options.json)
     return 0
 
@@ -88,7 +95,8 @@ def _run_alone(name: str, options: argparse.Namespace, work: Path) -> int:
     """Run one of several benchmarks in a fresh process: none inherits another's memory."""
     command = [sys.executable, "-m", "benchmarks", name, "--work", str(work)]
     command += ["--data", str(options.data.resolve()), "--repeats", str(options.repeats)]
-    command += ["--seeds", ",".join(map(str, options.seeds)), *["--json"] * options.json]
+    command += ["--seeds", ",".join(map(str, options.seeds)), "--seconds", str(options.seconds)]
+    command += ["--json"] * options.json
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 

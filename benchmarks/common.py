@@ -34,12 +34,14 @@ class Options:
         work: Where the dataset and runs are kept; those that are there already are used.
         repeats: How often each thing is timed.
         seeds: Of the runs whose quality is measured.
+        seconds: How long the server is under mixed load.
     """
 
     data: Path
     work: Path
     repeats: int = 5
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seconds: float = 600.0
 
     @property
     def dataset(self) -> Path:

@@ -85,9 +85,10 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
         return await self._waiter
 
-    def close(self) -> None:
+    async def close(self) -> None:
         assert self._transport is not None
         self._transport.close()
+        await asyncio.sleep(0)  # the loop closes it when it comes round
 
 
 async def connect(port: int) -> Connection:
@@ -117,7 +118,7 @@ def as_fast_as_possible(port: int, make: Make, connections: int, seconds: float)
         await asyncio.gather(*map(ask_on, opened))
         outcome.seconds = perf_counter() - began
         for each in opened:
-            each.close()
+            await each.close()
         return outcome
 
     return asyncio.run(run())
@@ -144,7 +145,7 @@ def at_rate(port: int, make: Make, rate: float, seconds: float, connections: int
         await asyncio.gather(*map(ask, range(int(rate * seconds))))
         outcome.seconds = perf_counter() - began
         while not free.empty():
-            free.get_nowait().close()
+            await free.get_nowait().close()
         return outcome
 
     return asyncio.run(run())

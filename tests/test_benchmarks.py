@@ -23,10 +23,14 @@ from cigf.training.optimizers import build_optimizer
 # Benchmarks are no part of the installed package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import bench_kills, bench_soak
 from benchmarks.__main__ import MODULES, main
 from benchmarks.bench_epoch import full_loss
 from benchmarks.common import Figure, Options, trained_run
+from benchmarks.load import as_fast_as_possible, at_rate, get
 from benchmarks.process import measure
+from benchmarks.served import Served
+from benchmarks.shop import small_artifact
 from benchmarks.straightforward import Straightforward, sample, step_seconds
 
 L2 = 0.07
@@ -278,6 +282,36 @@ def test_several_run_in_processes_of_their_own(toy_data, capfd):
     printed = capfd.readouterr().out
     assert printed.index("prepare: ") < printed.index("evaluate: ")
     assert printed.count("processor ") >= 2
+
+
+def test_acknowledged_events_survive_kills():
+    found = {figure.name: figure for figure in bench_kills.run(Options(Path(), Path()), kills=2)}
+    assert found["acknowledged events"].value > 0
+    assert found["acknowledged events that are lost"].value == 0
+    assert found["events that are there twice"].value == 0
+
+
+def test_a_soak_has_no_errors_and_ends_well():
+    found = {each.name: each for each in bench_soak.run(Options(Path(), Path()), seconds=2.0)}
+    assert found["answers"].value > 20
+    assert found["errors"].value == 0
+    assert found["exit code after SIGTERM"].value == 0
+
+
+def test_growth_of_memory():
+    assert bench_soak.growth([50, 90, 100, 100, 100, 100, 100, 100]) == 0
+    assert bench_soak.growth([50, 90, 100, 100, 100, 110, 120, 130]) == pytest.approx(0.3)
+
+
+def test_the_generator_counts_answers_and_refusals(toy_data):
+    artifact = small_artifact(toy_data / "small")
+    with Served(artifact) as server:
+        good = as_fast_as_possible(server.port, lambda n: get(f"/recommend/u{n}"), 3, 0.3)
+        bad = at_rate(server.port, lambda n: get("/nowhere"), 50, 0.3, 2)
+    assert good.errors == 0
+    assert good.rate == pytest.approx(len(good.latencies) / good.seconds)
+    assert 0 < good.milliseconds(0.5) <= good.milliseconds(0.99)
+    assert bad.errors == len(bad.latencies) == 15
 
 
 def test_every_benchmark_says_what_it_measures():
