@@ -6,7 +6,7 @@ Axes: u users of the batch, I items, F width of a factor, n pairs.
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn.functional import embedding, softplus
+from torch.nn.functional import embedding, relu, softplus
 
 
 def bpr(positive: Float[Tensor, "n"], negative: Float[Tensor, "n"]) -> Float[Tensor, ""]:
@@ -17,6 +17,13 @@ def bpr(positive: Float[Tensor, "n"], negative: Float[Tensor, "n"]) -> Float[Ten
     if not len(positive):
         return positive.sum()
     return torch.mean(softplus(negative - positive))
+
+
+def hinge(positive: Float[Tensor, "n"], negative: Float[Tensor, "n"]) -> Float[Tensor, ""]:
+    """Mean of max(0, 1 - (positive - negative)); 0 without pairs."""
+    if not len(positive):
+        return positive.sum()
+    return torch.mean(relu(1.0 - positive + negative))
 
 
 def whole_data_square(

@@ -173,12 +173,16 @@ class DotRecommender(TargetRecommender):
 
     def target_loss(self, representations: Representations, batch: Batch) -> Float[Tensor, ""]:
         """BPR over the target's pairs, plus `penalty`."""
+        positive, negative = self.target_scores(representations, batch)
+        return bpr(positive, negative) + self.penalty(representations, batch)
+
+    def target_scores(self, representations: Representations, batch: Batch) -> Float[Tensor, "2 n"]:
+        """Return the scores of the target's positives and of their negatives."""
         pairs = batch.pairs[-1]
         users, items = representations.users[:, 0], representations.items[:, 0]
         x = look_up(users, pairs.rows)
         y = look_up(items, torch.cat([pairs.positives, pairs.negatives])).view(2, *x.shape)
-        positive, negative = short_dots(x, y, x.shape[1])[:, :, 0]
-        return bpr(positive, negative) + self.penalty(representations, batch)
+        return short_dots(x, y, x.shape[1])[:, :, 0]
 
     def penalty(self, representations: Representations, batch: Batch) -> Tensor | float:
         """Return what the loss adds for large vectors of the batch; nothing by default."""

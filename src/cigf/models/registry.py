@@ -9,7 +9,7 @@ import torch
 from cigf.config import Config
 from cigf.data.dataset import Dataset
 from cigf.errors import ConfigError, did_you_mean
-from cigf.models import autorec, direct, dmf, ease, ghcf, ials, lightgcn, mbgcn, ngcf, nmtr
+from cigf.models import autorec, direct, dmf, ease, ghcf, ials, lightgcn, matn, mbgcn, ngcf, nmtr
 from cigf.models.autorec import AutoRec, AutoRecConfig
 from cigf.models.base import Recommender, Sections, Sizes
 from cigf.models.bpr_mf import BPRMF, BPRMFConfig
@@ -22,6 +22,7 @@ from cigf.models.ials import IALS, IALSConfig
 from cigf.models.implicit_factors import check_installed
 from cigf.models.item_knn import ItemKNN, ItemKNNConfig
 from cigf.models.lightgcn import LightGCN, LightGCNConfig, LightGCNMultiConfig
+from cigf.models.matn import MATN, MATNConfig
 from cigf.models.mbgcn import MBGCN, MBGCNConfig
 from cigf.models.ngcf import NGCF, NGCFConfig, NGCFMultiConfig
 from cigf.models.nmtr import NMTR, NMTRConfig
@@ -76,6 +77,7 @@ MODELS: dict[str, ModelEntry] = {
     "lightgcn-m": ModelEntry(LightGCNMultiConfig, LightGCN, lightgcn.DEFAULTS, check_weights),
     "ghcf": ModelEntry(GHCFConfig, GHCF, ghcf.DEFAULTS, ghcf.check, ghcf.whole_users),
     "mbgcn": ModelEntry(MBGCNConfig, MBGCN, mbgcn.DEFAULTS, check_several),
+    "matn": ModelEntry(MATNConfig, MATN, matn.DEFAULTS, check_several),
     "nmtr": ModelEntry(NMTRConfig, NMTR, nmtr.DEFAULTS, nmtr.check),
 }
 
