@@ -22,6 +22,7 @@ from cigf.cli import (
     serve,
     similar,
     train,
+    tune,
 )
 from cigf.cli.group import Group
 
@@ -67,6 +68,7 @@ app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("tune")(tune.tune)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
 app.command("explain")(explain.explain)

@@ -160,7 +160,7 @@ class Comparison:
             if cell.folder.is_finished():
                 ranks.append(cell.folder.ranks)
         measured = over_seeds(map(self._measure, ranks)) if ranks else None
-        return Result(row, row in RULE_ROWS, measured, outcomes, len(self.seeds))
+        return Result(row, learns_nothing(row), measured, outcomes, len(self.seeds))
 
     def _measure(self, ranks: Path) -> Evaluation:
         counts = self._checked(load_counts(ranks), ranks)
@@ -203,8 +203,12 @@ def row_of_rule(name: str) -> str:
     return name.replace("_", "-")
 
 
-RULE_ROWS = frozenset(map(row_of_rule, REFERENCES))
-"""Rows that learn nothing, also where they are among the models."""
+RULES = tuple(map(row_of_rule, REFERENCES))
+
+
+def learns_nothing(row: str) -> bool:
+    """Tell whether a row is a rule or a variant of one, such as touched-first-conversion."""
+    return any(row == rule or row.startswith(f"{rule}-") for rule in RULES)
 
 
 def fingerprint(split: Split) -> str:

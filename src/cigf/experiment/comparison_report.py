@@ -8,7 +8,7 @@ from cigf.data.tasks import GROUPS, PROTOCOLS
 from cigf.evaluation.evaluator import N_CANDIDATES
 from cigf.evaluation.over_seeds import against_best
 from cigf.experiment.cells import Outcome
-from cigf.experiment.comparing import RULE_ROWS, Comparison, Result
+from cigf.experiment.comparing import Comparison, Result, learns_nothing
 from cigf.reports.comparison import SHOWN, Report, Row
 from cigf.seeding import numpy_generator
 
@@ -29,7 +29,7 @@ def comparison_report(
     rows = [_row(result) for result in results]
     models = {row.name: row.measured for row in rows if row.measured is not None}
     names = [(p, g, m) for p in PROTOCOLS for g in GROUPS for m in SHOWN]
-    learned = [name for name in models if name not in RULE_ROWS]
+    learned = [name for name in models if not learns_nothing(name)]
     tests = against_best(
         models,
         names,
@@ -84,7 +84,7 @@ def _lead(rows: Sequence[Row], n_models: int) -> str:
         means = {
             row.name: row.measured.mean(name)
             for row in rows
-            if row.measured is not None and row.name not in RULE_ROWS
+            if row.measured is not None and not learns_nothing(row.name)
         }
         means = {row: mean for row, mean in means.items() if not isnan(mean)}
         if means:
