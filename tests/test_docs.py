@@ -89,7 +89,7 @@ def check_settings(params):
     if params.get("config") is None and not params.get("settings"):
         return
     if isinstance(params.get("config"), list):  # of several models
-        files = [ROOT / path for path in params["config"]]
+        files = [ROOT / path for path in params["config"] if path.parts[0] == "experiments"]
         read_entries(params["models"].split(","), files, params["settings"] or [])
         return
     config = ROOT / params["config"] if params.get("config") else None

@@ -36,6 +36,7 @@ def test_tune_says_what_it_tried_and_what_comes_next(dataset, tmp_path):
 def test_tune_without_a_complete_trial_says_so(dataset, tmp_path):
     space = tmp_path / "space.toml"
     wild = SPACE.replace("low = 1e-3, high = 1e-1", "low = 1e30, high = 1e31")
+    wild = wild.replace("epochs = 1", "epochs = 3")
     space.write_text(wild.replace("autorec", "lightgcn").replace("hidden_size", "embedding_size"))
     result = run("tune", dataset, "--space", space, "--trials", 1, "--out", tmp_path / "study")
     assert "no trial is complete" in result.stderr
