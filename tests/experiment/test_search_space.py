@@ -87,7 +87,3 @@ def test_every_model_with_options_has_a_search_space(model):
     space = read_space(SEARCH / f"{model}.toml")
     assert space.model == model
     assert f"experiments/search/{model}.toml" in (SEARCH / f"{model}.toml").read_text()
-
-
-def test_no_space_is_of_no_model():
-    assert {path.stem for path in SEARCH.glob("*.toml")} <= set(MODELS)
