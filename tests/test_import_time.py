@@ -8,7 +8,7 @@ import pytest
 
 import cigf
 
-HEAVY = ("torch", "polars", "numpy", "scipy")
+HEAVY = ("torch", "polars", "numpy", "scipy", "numba")
 
 
 def loaded_by(code):
@@ -36,6 +36,10 @@ def test_help_imports_nothing_heavy(command):
 
 def test_the_check_sees_heavy_modules():
     assert "numpy" in loaded_by("import numpy")
+
+
+def test_numba_is_imported_when_a_graph_is_propagated_and_not_before():
+    assert "numba" not in loaded_by("import cigf.models.cigf, cigf.training.trainer")
 
 
 def children_seconds():

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from cigf import compiled
+from cigf.compiled import switched
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.propagation import Propagation
+from cigf.graph.stack import Stack
 from cigf.shapes import Nodes
 from cigf.testing.toy import random_matrices
 from reference.cigf import adjacency
@@ -14,19 +17,35 @@ U, I, B, C, D, H = 7, 11, 3, 2, 5, 4  # noqa: E741  # the axis legend's letters
 NORMALIZATIONS = ["row", "column", "symmetric", "none"]
 
 
-def setup(normalization, users=None):
+@pytest.fixture(params=[True, False], ids=["compiled", "torch"], autouse=True)
+def backend(request):
+    with switched(on=request.param):
+        yield
+
+
+def setup(normalization, users=None, size=D):
     matrices = random_matrices(n_users=U, n_items=I, n_behaviors=B)
     dense = np.stack([adjacency(m, normalization) for m in matrices])
     step = Propagation(BehaviorGraph.build(matrices), normalization, users)
-    x = torch.randn(U + I, C, B, D, requires_grad=True)
+    x = torch.randn(U + I, C, B, size, requires_grad=True)
     return torch.from_numpy(dense).float(), step, x
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("users", [None, [4, 0, 6]])
-def test_mix_is_the_weighted_sum_over_graphs(normalization, users):
+@pytest.mark.parametrize(
+    ("normalization", "users", "size"),
+    [
+        *(
+            (normalization, users, D)
+            for normalization in NORMALIZATIONS
+            for users in (None, [4, 0, 6])
+        ),
+        # Widths C * B * size of 48, 96, 114: one block, two, and two with a rest.
+        *(("row", [3, 5], size) for size in (8, 16, 19)),
+    ],
+)
+def test_mix_is_the_weighted_sum_over_graphs(normalization, users, size):
     chosen = None if users is None else torch.tensor(users)
-    dense, step, x = setup(normalization, chosen)
+    dense, step, x = setup(normalization, chosen, size)
     rows = torch.cat([torch.arange(U) if chosen is None else chosen, torch.arange(U, U + I)])
     weights = torch.randn(len(rows), H, B, B, requires_grad=True)
     n_users = len(rows) - I
@@ -45,9 +64,10 @@ def test_mix_is_the_weighted_sum_over_graphs(normalization, users):
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("users", [None, [4, 0, 6]])
 @pytest.mark.parametrize("shared", [True, False])
-def test_own_keeps_every_chain_in_its_graph(normalization, users, shared):
+@pytest.mark.parametrize("size", [D, 12])
+def test_own_keeps_every_chain_in_its_graph(normalization, users, shared, size):
     chosen = None if users is None else torch.tensor(users)
-    dense, step, x = setup(normalization, chosen)
+    dense, step, x = setup(normalization, chosen, size)
     if shared:
         x = x[:, :, :1].detach().requires_grad_()
     rows = torch.cat([torch.arange(U) if chosen is None else chosen, torch.arange(U, U + I)])
@@ -67,3 +87,32 @@ def test_nodes_without_edges_receive_zeros():
     assert (out.users[0] == 0).all()
     assert (out.items[0] == 0).all()
     assert out.users[1].abs().sum() > 0
+
+
+def test_several_threads_give_the_same_bits(monkeypatch):
+    matrices = random_matrices(n_users=101, n_items=103, n_behaviors=B)
+    x = torch.randn(204, 1, B, 16, requires_grad=True)
+    weights = torch.randn(204, 1, B, B, requires_grad=True)
+    found = []
+    monkeypatch.setattr(compiled, "_LEAST_WORK", 100)
+    for threads in (1, 3):
+        monkeypatch.setattr(compiled._state, "threads", threads)
+        step = Propagation(BehaviorGraph.build(matrices), "row")
+        own = step.own(Nodes(x[:101, :, :1], x[101:, :, :1]))
+        mixed = step.mix(own, Nodes(weights[:101], weights[101:]))
+        out = torch.cat([mixed.users, mixed.items])
+        found.append((out, *torch.autograd.grad(out.square().sum(), (x, weights))))
+    assert all(map(torch.equal, *found))
+
+
+def test_edges_of_all_behaviors_lie_side_by_side_without_a_copy():
+    edges = BehaviorGraph.build(random_matrices(n_users=U, n_items=I, n_behaviors=B)).to_users
+    address = edges.stack.indices.__array_interface__["data"][0]
+    assert address == edges[0].indices.data_ptr()
+    assert len(edges.stack.indices) == sum(len(each.indices) for each in edges)
+    apart = Stack.of([edges[2], edges[0]])
+    for row in range(U):
+        for behavior, each in enumerate((edges[2], edges[0])):
+            mine = apart.indices[apart.starts[behavior, row] : apart.stops[behavior, row]]
+            theirs = each.indices[each.offsets[row] : each.offsets[row + 1]]
+            assert mine.tolist() == theirs.tolist()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from cigf_toys import VARIANTS, build, encode
 
+from cigf.compiled import switched
 from cigf.errors import ConfigError
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Sizes
@@ -145,6 +146,21 @@ def test_gradients_equal_finite_differences(options):
             flat[place] = before
             numeric = (up - down) / (2 * step)
             assert parameter.grad.view(-1)[place].item() == pytest.approx(numeric, 1e-4, 1e-7), name
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_compiled_kernels_and_operations_agree(options):
+    matrices = random_matrices()
+    graph, batch = BehaviorGraph.build(matrices), one_batch(matrices)
+    model = build(matrices, options)
+    found = []
+    for on in (True, False):
+        with switched(on=on):
+            losses = model.loss(model.encode(graph, batch.users), batch)
+        gradients = torch.autograd.grad(losses.sum(), model.parameters(), allow_unused=True)
+        found.append((losses, *(gradient for gradient in gradients if gradient is not None)))
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3 * theirs.abs().max().item())
 
 
 def test_one_behavior_is_lightgcn_with_residual_sums():

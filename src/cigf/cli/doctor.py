@@ -22,7 +22,7 @@ def doctor(
     """
     from cigf.data.environment import environment
 
-    facts = {**environment().to_json(), "device": _device()}
+    facts = {**environment().to_json(), "device": _device(), "kernels": _kernels()}
     result: dict[str, Any] = {"environment": facts}
     if dataset is not None:
         result |= _examine(dataset)
@@ -40,6 +40,14 @@ def _device() -> str:
     if torch.cuda.is_available():
         return f"cuda: {torch.cuda.get_device_name()}"
     return f"cpu, {torch.get_num_threads()} threads"
+
+
+def _kernels() -> str:
+    from cigf.compiled import usable
+
+    if usable():
+        return "compiled (numba)"
+    return "torch's operations; pip install 'cigf[fast]' for compiled ones"
 
 
 def _examine(dataset: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("cigf", "torch", "polars", "numpy", "scipy", "pydantic", "safetensors", "typer", "rich")
-OPTIONAL_PACKAGES = ("matplotlib", "optuna", "tensorboard")
+OPTIONAL_PACKAGES = ("matplotlib", "numba", "optuna", "tensorboard")
 
 
 @dataclass(frozen=True)

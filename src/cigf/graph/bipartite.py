@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from cigf.graph.gather_sum import Edges, gather_sum, merge_edges
+from cigf.graph.stack import Bundle
 from cigf.shapes import Nodes
 
 
@@ -24,8 +25,8 @@ class BehaviorGraph:
     """
 
     def __init__(self, to_users: Sequence[Edges], to_items: Sequence[Edges]) -> None:
-        self.to_users = tuple(to_users)
-        self.to_items = tuple(to_items)
+        self.to_users = Bundle(to_users)
+        self.to_items = Bundle(to_items)
         self._degree_powers: dict[float, Nodes] = {}
         self.derived: dict[str, Any] = {}
         """What other modules compute from the edges alone, and need only once."""
@@ -35,9 +36,8 @@ class BehaviorGraph:
         cls, interactions: Sequence[csr_array], device: torch.device | str = "cpu"
     ) -> "BehaviorGraph":
         """Build the graphs of some binary (U, I) matrices on a device."""
-        to_users = [_edges(matrix, device) for matrix in interactions]
-        to_items = [_edges(matrix.T.tocsr(), device) for matrix in interactions]
-        return cls(to_users, to_items)
+        by_item = [matrix.T.tocsr() for matrix in interactions]
+        return cls(_edges(interactions, device), _edges(by_item, device))
 
     @property
     def n_users(self) -> int:
@@ -99,11 +99,18 @@ def powers_of_degrees(edges: Sequence[Edges], power: float) -> Tensor:
     return torch.where(degrees > 0, degrees**power, 0.0)
 
 
-def _edges(matrix: csr_array, device: torch.device | str) -> Edges:
-    kind = np.int32 if matrix.nnz < 2**31 else np.int64
-
-    def tensor(values: np.ndarray) -> Tensor:
-        # A copy, because memory-mapped arrays are read-only and torch cannot say so.
-        return torch.from_numpy(values.astype(kind, copy=True)).to(device)
-
-    return Edges(tensor(matrix.indptr), tensor(matrix.indices), matrix.shape[1])
+def _edges(matrices: Sequence[csr_array], device: torch.device | str) -> list[Edges]:
+    """Edges of all behaviors, whose columns lie side by side in one tensor: see `stack.Stack`."""
+    kind = np.int32 if max(matrix.nnz for matrix in matrices) < 2**31 else np.int64
+    # A copy, because memory-mapped arrays are read-only and torch cannot say so.
+    joined = np.concatenate([matrix.indices.astype(kind, copy=False) for matrix in matrices])
+    columns = torch.from_numpy(joined).to(device)
+    parts = torch.split(columns, [matrix.nnz for matrix in matrices])
+    return [
+        Edges(
+            torch.from_numpy(matrix.indptr.astype(kind, copy=True)).to(device),
+            indices,
+            matrix.shape[1],
+        )
+        for matrix, indices in zip(matrices, parts, strict=True)
+    ]

@@ -11,6 +11,7 @@ from torch import Tensor
 from cigf.graph.bipartite import powers_of_degrees
 from cigf.graph.gather_sum import Edges
 from cigf.graph.propagation import POWERS, Normalization, Side, mix_side, own_side
+from cigf.graph.stack import Bundle
 from cigf.shapes import Nodes
 
 
@@ -40,7 +41,7 @@ class Newcomers:
         receive, send = POWERS[normalization]
         received = powers_of_degrees(events, receive)
         sent = item_degrees if send else None
-        self._side = Side(events, [None] * len(events), received, sent)
+        self._side = Side(Bundle(events), None, received, sent)
         self._senders = senders
 
     def mix(self, x: Nodes, weights: Nodes) -> Nodes:

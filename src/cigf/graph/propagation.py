@@ -13,8 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cigf import compiled
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.gather_sum import Edges, gather, scatter
+from cigf.graph.stack import Bundle, Stack
 from cigf.shapes import Nodes
 
 Normalization = Literal["row", "column", "symmetric", "none"]
@@ -34,16 +36,55 @@ class Side:
     """One direction of all behaviors, with the normalization's two scales.
 
     Args:
-        edges: Per behavior, who receives from whom.
-        transposed: The same by sender, or None for a selection of rows.
+        complete: Per behavior, who receives from whom.
+        reverse: The same by sender, or None where it is not known.
         receive: Scale of each receiving row per behavior, (rows, B); 0 for rows without edges.
         send: Scale of each sending column per behavior, (columns, B), or None where all are 1.
+        rows: The rows of `complete` that receive, in that order; all when None.
     """
 
-    edges: Sequence[Edges]
-    transposed: Sequence[Edges | None]
+    complete: Bundle
+    reverse: Bundle | None
     receive: Tensor
     send: Tensor | None
+    rows: Tensor | None = None
+
+    @property
+    def n_columns(self) -> int:
+        """Number of senders."""
+        return self.complete[0].n_columns
+
+    @cached_property
+    def edges(self) -> Sequence[Edges]:
+        """Per behavior, the receiving rows' edges."""
+        if self.rows is None:
+            return self.complete
+        return [edges.select(self.rows) for edges in self.complete]
+
+    @property
+    def transposed(self) -> Sequence[Edges | None]:
+        """The same by sender, or None for a selection of rows."""
+        if self.reverse is None or self.rows is not None:
+            return [None] * len(self.complete)
+        return self.reverse
+
+    @cached_property
+    def stack(self) -> Stack:
+        """`edges` for compiled kernels."""
+        complete = self.complete.stack
+        return complete if self.rows is None else complete.select(self.rows.numpy())
+
+    @property
+    def back(self) -> Stack | None:
+        """`transposed` for compiled kernels."""
+        return None if self.reverse is None or self.rows is not None else self.reverse.stack
+
+    @cached_property
+    def send_or_ones(self) -> Float[Tensor, "columns B"]:
+        """`send`, also where all are 1."""
+        if self.send is not None:
+            return self.send
+        return self.receive.new_ones(self.n_columns, len(self.complete))
 
     @cached_property
     def receive_by_chain(self) -> Float[Tensor, "rows 1 B B"]:
@@ -79,18 +120,11 @@ class Propagation:
         receive, send = POWERS[normalization]
         received = graph.degree_powers(receive)
         sent = graph.degree_powers(send) if send else None
-        selected: Sequence[Edges] = graph.to_users
-        backward: Sequence[Edges | None] = graph.to_items
-        scale = received.users
-        if users is not None:
-            selected = [edges.select(users) for edges in graph.to_users]
-            backward = [None] * graph.n_behaviors
-            scale = scale[users]
+        scale = received.users if users is None else received.users[users]
+        to_users, to_items = graph.to_users, graph.to_items
         self.users = users
-        self.to_users = Side(selected, backward, scale, sent.items if sent else None)
-        self.to_items = Side(
-            graph.to_items, graph.to_users, received.items, sent.users if sent else None
-        )
+        self.to_users = Side(to_users, to_items, scale, sent.items if sent else None, users)
+        self.to_items = Side(to_items, to_users, received.items, sent.users if sent else None)
 
     def mix(self, x: Nodes, weights: Nodes) -> Nodes:
         """Send all chains through all graphs and mix the results (CIGF eqs. 6-9).
@@ -126,6 +160,10 @@ def mix_side(
     side: Side, x: Float[Tensor, "columns C _B D"], weights: Float[Tensor, "rows H B B"]
 ) -> Float[Tensor, "rows HC B D"]:
     """Mix one direction; see `Propagation.mix`."""
+    if compiled.usable(x, weights):
+        from cigf.graph import fused  # needs numba
+
+        return fused.mix(side, x, weights)
     scaled = weights * side.receive_by_chain
     out: Tensor = _WeightedGatherSum.apply(x, scaled, side)  # type: ignore[no-untyped-call]
     return out
@@ -133,6 +171,10 @@ def mix_side(
 
 def own_side(side: Side, x: Float[Tensor, "columns C _B D"]) -> Float[Tensor, "rows C B D"]:
     """Send one direction; see `Propagation.own`."""
+    if compiled.usable(x):
+        from cigf.graph import fused  # needs numba
+
+        return fused.own(side, x)
     out: Tensor = _OwnGatherSum.apply(x, side)  # type: ignore[no-untyped-call]
     return out
 

@@ -20,7 +20,7 @@ from cigf.losses import bpr
 from cigf.nn.heads import Head, Parts
 from cigf.nn.products import short_dots
 from cigf.ranking import ScoreFactors, Scorer
-from cigf.shapes import Batch, Learns
+from cigf.shapes import Batch, Learns, Pairs
 
 Sections = Mapping[str, Mapping[str, Any]]
 """Options of an experiment's sections: section -> option -> value."""
@@ -62,6 +62,10 @@ class Recommender(nn.Module, ABC):
 
     learns: ClassVar[Learns] = "behaviors"
     """What the batches hold; a model that learns the target alone predicts the target alone."""
+
+    in_kernels: bool = False
+    """Whether compiled kernels, where there are any, do most of a training step: torch's own
+    threads would then only stand in their way."""
 
     @abstractmethod
     def encode(
@@ -138,10 +142,13 @@ class MultiTaskRecommender(Recommender):
 
     def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
         """BPR of each behavior over its sampled pairs (CIGF eq. 17 without the L2 term)."""
-        pairs = batch.pairs
-        sizes = [len(each.rows) for each in pairs]
         users = self.head.user_parts(representations.users)
         items = self.head.item_parts(representations.items)
+        losses = self.head.bpr_losses(users, items, batch.pairs)
+        return self._by_scores(users, items, batch.pairs) if losses is None else losses
+
+    def _by_scores(self, users: Parts, items: Parts, pairs: Sequence[Pairs]) -> Float[Tensor, "B"]:
+        sizes = [len(each.rows) for each in pairs]
         rows = torch.cat([each.rows for each in pairs])
         chosen = [*(each.positives for each in pairs), *(each.negatives for each in pairs)]
         x = _look_up(users, rows)

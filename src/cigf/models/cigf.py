@@ -94,6 +94,7 @@ class CIGF(MultiTaskRecommender):
         aggregator = build_aggregator(config.aggregator, config.n_layers, size, generator)
         self.convolution = CIGCN(CHAINS[config.chain], attention, aggregator)
         self.head = build_head(config, sizes.n_behaviors, generator)
+        self.in_kernels = aggregator.linear and isinstance(self.head, MESIHead)
 
     def encode(
         self, graph: BehaviorGraph, users: Int[Tensor, "u"] | None = None

@@ -166,8 +166,9 @@ class GHCF(Recommender):
     ) -> Nodes:
         """Compute one layer, for all users or the wanted ones."""
         scales = graph.degree_powers(-0.5)
-        to_users, user_scales = dropped.to_users, scales.users
+        to_users: tuple[Edges, ...] = dropped.to_users
         back: tuple[Edges | None, ...] = dropped.to_items
+        user_scales = scales.users
         if wanted is not None:
             to_users = tuple(edges.select(wanted) for edges in to_users)
             back, user_scales = (None,) * len(to_users), user_scales[wanted]

@@ -15,9 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cigf import compiled
 from cigf.nn.init import xavier_uniform
 from cigf.nn.products import short_dots
 from cigf.ranking import ScoreFactors, Scorer
+from cigf.shapes import Pairs
 
 HeadInput = Literal["average", "sum", "separate"]
 """What a head with one input is fed: the B representations' mean (the paper), their sum (the
@@ -85,6 +87,18 @@ class Head(nn.Module, ABC):
             for task in range(len(sizes))
         ]
 
+    def bpr_losses(
+        self, users: Parts, items: Parts, pairs: Sequence[Pairs]
+    ) -> Float[Tensor, "B"] | None:
+        """Return each task's BPR loss, where a head has a way of its own to compute it in one.
+
+        Args:
+            users: Parts of the batch's users.
+            items: Parts of all items.
+            pairs: Each task's pairs.
+        """
+        return None
+
     @abstractmethod
     def scorer(
         self, users: Float[Tensor, "U B D"], items: Float[Tensor, "I B D"], behavior: int
@@ -141,6 +155,17 @@ class MESIHead(Head):
         return [
             self._weigh(*pair, task) for task, pair in enumerate(zip(experts, gates, strict=True))
         ]
+
+    def bpr_losses(
+        self, users: Parts, items: Parts, pairs: Sequence[Pairs]
+    ) -> Float[Tensor, "B"] | None:
+        """All tasks at once by compiled kernels, where there are any."""
+        (x, x_gates), (y, y_gates) = users, items
+        if not compiled.usable(x, y):
+            return None
+        from cigf.nn.mesi_losses import mesi_losses  # needs numba
+
+        return mesi_losses((x, x_gates), (y, y_gates), pairs, self.scale)
 
     def _weigh(
         self, experts: Float[Tensor, "s n E"], gates: Float[Tensor, "s n _"], behavior: int

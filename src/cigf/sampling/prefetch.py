@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import torch
 
+from cigf.compiled import n_threads
+
 Element = TypeVar("Element")
 
 _END = object()
@@ -57,10 +59,10 @@ def ahead(
 ) -> Generator[Element, None, None]:
     """Prefetch where that pays: on a GPU, or where a core is free beside those of the training.
 
-    A sampler that shares a core with one of torch's threads holds all of them up, because they
-    wait for each other after every operation: on 2 cores an epoch took 8 % longer with it.
+    A sampler that shares a core with one of the training's threads holds all of them up, because
+    they wait for each other after every operation: on 2 cores an epoch took 8 % longer with it.
     """
-    free_core = (os.cpu_count() or 1) > torch.get_num_threads()
+    free_core = (os.cpu_count() or 1) > n_threads()
     return prefetch(source) if free_core or device.type != "cpu" else source
 
 

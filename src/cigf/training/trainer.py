@@ -7,13 +7,14 @@ that is shown or stored besides checkpoints.
 import math
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from cigf.compiled import threads_for_kernels
 from cigf.errors import DivergedError
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Recommender
@@ -105,7 +106,9 @@ class Trainer:
             DivergedError: Loss or weights are no longer finite, or the loss exploded.
         """
         keep_freed_memory()
-        with torch.random.fork_rng(_devices(self._graph.device)):
+        in_kernels = model.in_kernels and self._graph.device.type == "cpu"
+        threads = threads_for_kernels() if in_kernels else nullcontext()
+        with threads, torch.random.fork_rng(_devices(self._graph.device)):
             return self._fit(model)
 
     def _fit(self, model: Recommender) -> TrainingResult:

@@ -1,0 +1,159 @@
+"""Compiled loops: the one door to numba, which is optional, and the threads that run them.
+
+Kernels are plain functions over arrays that work on one part of their rows; they hold no lock of
+Python's while they run, so the parts of one call run side by side in threads of this module. Those
+take the next part when they are done with one: a core that others keep busy does fewer of them.
+"""
+
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_FREE_ORDER = {"reassoc", "contract"}
+"""Sums over a row's coordinates may be taken in any order, which vector registers need."""
+
+_PARTS_PER_THREAD = 4
+
+_LEAST_WORK = 20_000
+"""Additions of rows below which a second thread costs more than it brings."""
+
+
+class _State:
+    """Whether kernels are wanted, and the threads; one per process."""
+
+    def __init__(self) -> None:
+        self.wanted = True
+        self.threads: int | None = None
+        self.pool: ThreadPoolExecutor | None = None
+        self.size = 0
+        self.lock = Lock()
+
+
+_state = _State()
+
+
+@cache
+def installed() -> bool:
+    """Whether numba is installed."""
+    return find_spec("numba") is not None
+
+
+def usable(*tensors: torch.Tensor) -> bool:
+    """Whether kernels are installed, wanted, and made for these tensors: float32 on the CPU."""
+    fit = all(each.dtype == torch.float32 and each.device.type == "cpu" for each in tensors)
+    return fit and _state.wanted and installed()
+
+
+@contextmanager
+def switched(*, on: bool) -> Iterator[None]:
+    """Use compiled kernels or torch's own operations inside the block: to compare the two."""
+    before, _state.wanted = _state.wanted, on
+    try:
+        yield
+    finally:
+        _state.wanted = before
+
+
+@contextmanager
+def threads_for_kernels() -> Iterator[None]:
+    """Leave all threads to the kernels, none to torch's operations, where kernels are usable.
+
+    What is left for torch beside the kernels are small operations, for which its threads are more
+    hindrance than help: they spin for milliseconds after each, on the cores that kernels need.
+    """
+    before = torch.get_num_threads()
+    if not usable() or _state.threads is not None:
+        yield
+        return
+    _state.threads = before
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        _state.threads = None
+        torch.set_num_threads(before)
+
+
+def n_threads() -> int:
+    """Number of threads that run a kernel's parts: as many as torch has, or had."""
+    return _state.threads or torch.get_num_threads()
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function when it is first called; the machine code is kept for later processes."""
+    return _compiled(function, nogil=True, cache=True)
+
+
+def inlined(function: Function) -> Function:
+    """Compile a function into the kernels that call it: a call costs as much as adding rows."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Function, **options: Any) -> Function:
+    import numba
+
+    # Unwrapped, because checks of argument types may have been wrapped around it.
+    compiled = numba.njit(error_model="numpy", fastmath=_FREE_ORDER, **options)
+    made: Function = compiled(inspect.unwrap(function))
+    return made
+
+
+def split(work: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cut rows into parts of about the same work.
+
+    Args:
+        work: What each row costs, shape (rows,).
+
+    Returns:
+        Borders of the parts, shape (parts + 1,): from 0 to the number of rows.
+    """
+    total = int(work.sum())
+    threads = n_threads()
+    parts = threads * _PARTS_PER_THREAD if threads > 1 and total > _LEAST_WORK else 1
+    inner = np.searchsorted(np.cumsum(work), np.arange(1, parts) * (total / parts), side="right")
+    return np.concatenate([[0], inner, [len(work)]]).astype(np.int64)
+
+
+def run(function: Callable[..., Any], borders: NDArray[np.int64], *arguments: Any) -> None:
+    """Run a kernel on all parts; its last arguments are the first and the last row of a part."""
+    parts = iter(zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True))
+
+    def work() -> None:
+        for first, last in parts:
+            function(*arguments, first, last)
+
+    helpers = min(n_threads(), len(borders) - 1) - 1
+    futures = [_pool(helpers).submit(work) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        for future in futures:
+            future.result()
+
+
+def _pool(helpers: int) -> ThreadPoolExecutor:
+    with _state.lock:
+        if _state.pool is None or _state.size < helpers:
+            _state.pool = ThreadPoolExecutor(helpers, "cigf-kernel")
+            _state.size = helpers
+        return _state.pool
+
+
+def _forget_threads() -> None:
+    _state.pool, _state.lock = None, Lock()
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
+    os.register_at_fork(after_in_child=_forget_threads)

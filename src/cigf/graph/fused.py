@@ -1,0 +1,153 @@
+"""Propagation by compiled kernels: what `graph.propagation` does, in fewer and larger pieces.
+
+Axes: B behaviors, H attention heads, C chains per behavior, D embedding size.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from cigf.compiled import run
+from cigf.graph import kernels
+from cigf.graph.stack import Stack
+
+if TYPE_CHECKING:
+    from cigf.graph.propagation import Side
+
+
+def mix(side: "Side", x: Tensor, weights: Tensor) -> Tensor:
+    """Mix one direction; see `propagation.mix_side`, also for shapes."""
+    out: Tensor = _Mix.apply(x, weights, side)  # type: ignore[no-untyped-call]
+    return out
+
+
+def own(side: "Side", x: Tensor) -> Tensor:
+    """Send one direction; see `propagation.own_side`, also for shapes."""
+    out: Tensor = _Own.apply(x, side)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Own(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, side: "Side") -> Tensor:
+        ctx.side, ctx.shape = side, x.shape
+        tables = _tables(side, x).flatten(2)
+        out = _gather_each(side.stack, tables, side.receive)
+        return out.view(*out.shape[:2], x.shape[1], x.shape[3]).transpose(1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        side: Side = ctx.side
+        columns, chains, n_tables, size = ctx.shape
+        sent = _by_behavior(gradients[0], side.receive).flatten(2)
+        if n_tables == 1:  # all behaviors began with the same vectors
+            total = _send_back(side, sent, columns)
+            return total.view(columns, chains, 1, size), None
+        each = _send_back_each(side, sent, columns)
+        return each.reshape(columns, -1, chains, size).transpose(1, 2), None
+
+
+class _Mix(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weights: Tensor, side: "Side") -> Tensor:
+        weights = weights.contiguous()
+        rows, heads, n_behaviors, _ = weights.shape
+        chains, size = x.shape[1], x.shape[3]
+        tables = x[None] if side.send is None else _by_sender(x, side.send)
+        gathered = x.new_empty(rows, n_behaviors, chains, n_behaviors, size)
+        out = x.new_empty(rows, heads, chains, n_behaviors, size)
+        _run(
+            kernels.mix_forward,
+            side.stack,
+            tables.flatten(2).contiguous(),
+            side.receive,
+            weights,
+            gathered,
+            out,
+        )
+        ctx.side = side
+        ctx.save_for_backward(weights, gathered)
+        return out.flatten(1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        side: Side = ctx.side
+        weights, gathered = ctx.saved_tensors
+        rows, n_behaviors, chains, _, size = gathered.shape
+        gradient = gradients[0].contiguous().view(rows, -1, chains, n_behaviors, size)
+        weight_gradient = torch.empty_like(weights)
+        sent = gradient.new_empty(n_behaviors, rows, chains, n_behaviors, size)
+        run(
+            kernels.mix_backward,
+            side.stack.borders,
+            *_arrays(gradient, weights, side.receive, gathered, weight_gradient, sent),
+        )
+        columns = side.n_columns
+        total = _send_back(side, sent.flatten(2), columns)
+        return total.view(columns, chains, n_behaviors, size), weight_gradient, None
+
+
+def _tables(side: "Side", x: Tensor) -> Tensor:
+    """What each behavior sends, (B, columns, C, D); (1, ...) where that is the same for all."""
+    if side.send is None:
+        return x.permute(2, 0, 1, 3)
+    return x.permute(2, 0, 1, 3) * side.send.t()[:, :, None, None]
+
+
+def _by_sender(x: Tensor, scale: Tensor) -> Tensor:
+    """Scale the same rows for every behavior: (columns, ...) to (B, columns, ...)."""
+    return x * scale.t().view(scale.shape[1], -1, *[1] * (x.dim() - 1))
+
+
+def _by_behavior(gradient: Tensor, scale: Tensor) -> Tensor:
+    """Scale each behavior's own rows (rows, C, B, D), and put the behaviors first."""
+    rows, chains, n_behaviors, size = gradient.shape
+    out = gradient.new_empty(n_behaviors, rows, chains, size)
+    return torch.mul(gradient.permute(2, 0, 1, 3), scale.t()[:, :, None, None], out=out)
+
+
+def _send_back(side: "Side", sent: Tensor, columns: int) -> Tensor:
+    """Send rows (B, rows, F) back along their edges, and add the behaviors up: (columns, F)."""
+    scale = side.send_or_ones
+    if side.back is not None:
+        out = sent.new_empty(columns, sent.shape[2])
+        _run(kernels.gather_total, side.back, sent, scale, out)
+        return out
+    out = sent.new_zeros(columns, sent.shape[2])
+    stack = side.stack
+    kernels.scatter_total(stack.starts, stack.stops, stack.indices, *_arrays(sent, scale, out))
+    return out
+
+
+def _send_back_each(side: "Side", sent: Tensor, columns: int) -> Tensor:
+    """Send rows (B, rows, F) back along their edges: (columns, B, F)."""
+    scale = side.send_or_ones
+    if side.back is not None:
+        return _gather_each(side.back, sent, scale)
+    out = sent.new_zeros(len(sent), columns, sent.shape[2])
+    stack = side.stack
+    for behavior in range(len(sent)):
+        one = slice(behavior, behavior + 1)
+        kernels.scatter_total(
+            stack.starts[one],
+            stack.stops[one],
+            stack.indices,
+            *_arrays(sent[one], scale[:, one].contiguous(), out[behavior]),
+        )
+    return out.transpose(0, 1)
+
+
+def _gather_each(stack: Stack, tables: Tensor, scale: Tensor) -> Tensor:
+    out = tables.new_empty(stack.n_rows, len(stack.starts), tables.shape[2])
+    _run(kernels.gather_each, stack, tables.contiguous(), scale, out)
+    return out
+
+
+def _run(kernel: Any, stack: Stack, *tensors: Tensor) -> None:
+    edges = (stack.starts, stack.stops, stack.indices)
+    run(kernel, stack.borders, *edges, *_arrays(*tensors))
+
+
+def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
+    return tuple(tensor.detach().numpy() for tensor in tensors)

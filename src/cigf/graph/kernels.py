@@ -1,0 +1,222 @@
+"""Compiled kernels of propagation: several behaviors' edges in one pass over the rows.
+
+Axes: B behaviors, H heads, C chains, D size, W the width of a table's rows.
+Every kernel works on the rows from `first` to `last`; a row's sums are taken in the edges' order,
+so they do not depend on the number of threads. Needs numba.
+"""
+
+import numpy as np
+
+from cigf.compiled import inlined, kernel
+from cigf.graph.row_sums import block_sum
+from cigf.short_vectors import Array, add_piece, dot_pieces
+
+_TILE = 64
+"""Rows whose gathered sums are still in a near cache when they are mixed."""
+
+_sum_64 = block_sum(64, prefetch=True)
+_sum_48 = block_sum(48, prefetch=True)
+_sum_32 = block_sum(32, prefetch=True)
+_sum_16 = block_sum(16, prefetch=False)
+_sum_8 = block_sum(8, prefetch=False)
+
+
+@inlined
+def _sum_block(
+    rest: int,
+    table: Array,
+    first: int,
+    width: int,
+    indices: Array,
+    start: int,
+    stop: int,
+    factor: float,
+    add: bool,
+    out: Array,
+    at: int,
+) -> None:
+    """The widest block that fits in the rest of the columns; see `block_sum`."""
+    if rest >= 64:
+        _sum_64(table, first, width, indices, start, stop, factor, add, out, at)
+    elif rest >= 48:
+        _sum_48(table, first, width, indices, start, stop, factor, add, out, at)
+    elif rest >= 32:
+        _sum_32(table, first, width, indices, start, stop, factor, add, out, at)
+    elif rest >= 16:
+        _sum_16(table, first, width, indices, start, stop, factor, add, out, at)
+    else:
+        _sum_8(table, first, width, indices, start, stop, factor, add, out, at)
+
+
+@inlined
+def _gather(
+    starts: Array,
+    stops: Array,
+    indices: Array,
+    tables: Array,
+    scale: Array,
+    out: Array,
+    row_step: int,
+    behavior_step: int,
+    first: int,
+    last: int,
+) -> None:
+    """Sums of each behavior's edges times `scale[r, b]`, for some rows.
+
+    They are put into the flat `out` at r * row_step + b * behavior_step; where that is the same
+    place for all behaviors, they add up.
+
+    Behaviors outside of rows, and blocks of columns outside of both: so least is left to do for
+    each row, which has a few dozen edges.
+    """
+    n_behaviors, width = starts.shape[0], tables.shape[2]
+    table_step = 0 if len(tables) == 1 else tables.shape[1] * width
+    flat = tables.reshape(-1)
+    done = 0
+    while width - done >= 8:
+        rest = width - done
+        for b in range(n_behaviors):
+            add = b > 0 and behavior_step == 0
+            table, place = b * table_step + done, b * behavior_step + done
+            for r in range(first, last):
+                start, stop, factor, at = starts[b, r], stops[b, r], scale[r, b], r * row_step
+                at += place
+                _sum_block(rest, flat, table, width, indices, start, stop, factor, add, out, at)
+        done += min(64, rest - rest % 16) if rest >= 16 else 8
+    for d in range(done, width):
+        for b in range(n_behaviors):
+            for r in range(first, last):
+                total = np.float32(0.0)
+                for edge in range(starts[b, r], stops[b, r]):
+                    total += flat[b * table_step + np.int64(indices[edge]) * width + d]
+                at = r * row_step + b * behavior_step + d
+                held = out[at] if b > 0 and behavior_step == 0 else np.float32(0.0)
+                out[at] = held + scale[r, b] * total
+
+
+@kernel
+def gather_each(
+    starts: Array,
+    stops: Array,
+    indices: Array,
+    tables: Array,
+    scale: Array,
+    out: Array,
+    first: int,
+    last: int,
+) -> None:
+    """out[r, b] = scale[r, b] * sum of b's table over r's edges under b.
+
+    Shapes: starts and stops (B, rows); tables (B or 1, columns, W); out (rows, B, W).
+    """
+    n_behaviors, width = out.shape[1:]
+    steps = (n_behaviors * width, width)
+    _gather(starts, stops, indices, tables, scale, out.reshape(-1), *steps, first, last)
+
+
+@kernel
+def gather_total(
+    starts: Array,
+    stops: Array,
+    indices: Array,
+    tables: Array,
+    scale: Array,
+    out: Array,
+    first: int,
+    last: int,
+) -> None:
+    """out[r] = sum over b of scale[r, b] * sum of b's table over r's edges under b.
+
+    Shapes: as in `gather_each`, but out (rows, W).
+    """
+    flat, width = out.reshape(-1), out.shape[1]
+    _gather(starts, stops, indices, tables, scale, flat, width, 0, first, last)
+
+
+@kernel
+def scatter_total(
+    starts: Array, stops: Array, indices: Array, tables: Array, scale: Array, out: Array
+) -> None:
+    """out[c] += scale[c, b] * b's table's row r, for all edges of rows r to columns c.
+
+    `gather_total` with the edges known from the other side: for few rows. Not in parts, because
+    all rows send to the same columns.
+    """
+    n_behaviors, n_rows = starts.shape
+    width = out.shape[1]
+    flat_tables, flat_out = tables.reshape(-1), out.reshape(-1)
+    for b in range(n_behaviors):
+        for r in range(n_rows):
+            for edge in range(starts[b, r], stops[b, r]):
+                column = np.int64(indices[edge])
+                place = (b * n_rows + r) * width
+                add_piece(flat_out, column * width, scale[column, b], flat_tables, place, width)
+
+
+@kernel
+def mix_forward(
+    starts: Array,
+    stops: Array,
+    indices: Array,
+    tables: Array,
+    scale: Array,
+    weights: Array,
+    gathered: Array,
+    out: Array,
+    first: int,
+    last: int,
+) -> None:
+    """`Propagation.mix` for one direction; what was gathered is kept for the gradient.
+
+    Shapes: weights (rows, H, B, B); gathered (rows, B, C, B, D); out (rows, H, C, B, D).
+    """
+    n_heads, n_chains, n_behaviors, size = out.shape[1:]
+    width = n_chains * n_behaviors * size
+    sums, flat_out = gathered.reshape(-1), out.reshape(-1)
+    steps = (n_behaviors * width, width)
+    for tile in range(first, last, _TILE):
+        end = min(tile + _TILE, last)
+        _gather(starts, stops, indices, tables, scale, sums, *steps, tile, end)
+        for r in range(tile, end):
+            out[r] = 0.0
+            for h in range(n_heads):
+                for b in range(n_behaviors):
+                    for c in range(n_chains):
+                        for k in range(n_behaviors):
+                            source = ((r * n_behaviors + b) * n_chains + c) * n_behaviors + k
+                            target = ((r * n_heads + h) * n_chains + c) * n_behaviors + k
+                            source, target = source * size, target * size
+                            add_piece(flat_out, target, weights[r, h, k, b], sums, source, size)
+
+
+@kernel
+def mix_backward(
+    gradient: Array,
+    weights: Array,
+    scale: Array,
+    gathered: Array,
+    weight_gradient: Array,
+    sent: Array,
+    first: int,
+    last: int,
+) -> None:
+    """The gradient of `mix_forward` as far as the receiving rows.
+
+    Shapes: gradient (rows, H, C, B, D); weight_gradient like weights; sent (B, rows, C, B, D),
+    what each row sends back along its edges.
+    """
+    n_rows, n_heads, n_chains, n_behaviors, size = gradient.shape
+    flat, sums, flat_sent = gradient.reshape(-1), gathered.reshape(-1), sent.reshape(-1)
+    for r in range(first, last):
+        weight_gradient[r] = 0.0
+        for b in range(n_behaviors):
+            sent[b, r] = 0.0
+            for h in range(n_heads):
+                for c in range(n_chains):
+                    for k in range(n_behaviors):
+                        source = (((r * n_behaviors + b) * n_chains + c) * n_behaviors + k) * size
+                        target = (((b * n_rows + r) * n_chains + c) * n_behaviors + k) * size
+                        at = (((r * n_heads + h) * n_chains + c) * n_behaviors + k) * size
+                        weight_gradient[r, h, k, b] += dot_pieces(flat, at, sums, source, size)
+                        factor = weights[r, h, k, b] * scale[r, b]
+                        add_piece(flat_sent, target, factor, flat, at, size)

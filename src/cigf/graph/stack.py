@@ -1,0 +1,88 @@
+"""The edges of all behaviors in one direction, also as the arrays that compiled kernels walk over.
+
+Axes: B behaviors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cigf.compiled import n_threads, split
+from cigf.graph.gather_sum import Edges
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Edges of several behaviors over the same rows and columns; NumPy, so on the CPU.
+
+    Args:
+        starts: Where each row's columns begin in `indices`, (B, rows).
+        stops: Where they end, (B, rows).
+        indices: Columns of the edges of all behaviors.
+    """
+
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    indices: NDArray[np.integer[Any]]
+
+    @classmethod
+    def of(cls, several: Sequence[Edges]) -> "Stack":
+        """Put edges side by side; nothing is copied where they already lie so in memory."""
+        indices = _joined([edges.indices for edges in several]).numpy()
+        counts = [len(edges.indices) for edges in several]
+        shifts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        offsets = np.stack([edges.offsets.numpy() for edges in several]) + shifts[:, None]
+        return cls(offsets[:, :-1].copy(), offsets[:, 1:].copy(), indices)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of receiving rows."""
+        return int(self.starts.shape[1])
+
+    def select(self, rows: NDArray[np.int64]) -> "Stack":
+        """Return the edges of some rows, in their order."""
+        starts, stops = (np.take(part, rows, axis=1) for part in (self.starts, self.stops))
+        return Stack(starts, stops, self.indices)
+
+    @property
+    def borders(self) -> NDArray[np.int64]:
+        """Borders of parts of the rows with about as many edges each, for `compiled.run`."""
+        threads = n_threads()
+        if threads not in self._borders:
+            per_row = (self.stops - self.starts).sum(0) + len(self.starts)
+            self._borders[threads] = split(per_row)
+        return self._borders[threads]
+
+    @cached_property
+    def _borders(self) -> dict[int, NDArray[np.int64]]:
+        return {}
+
+
+class Bundle(tuple[Edges, ...]):
+    """Edges of all behaviors in one direction."""
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The same edges for compiled kernels; made once."""
+        return Stack.of(self)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate tensors; without a copy where they are neighbors in one storage."""
+    first = parts[0]
+    place = first.data_ptr()
+    for part in parts:
+        if (
+            part.data_ptr() != place
+            or part.dtype != first.dtype
+            or part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr()
+        ):
+            return torch.cat(list(parts))
+        place += len(part) * part.element_size()
+    return first.as_strided((sum(map(len, parts)),), (1,))

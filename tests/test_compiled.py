@@ -1,0 +1,97 @@
+"""Parts cover all rows once, evenly, in several threads; the switch and its limits."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from cigf import compiled
+from cigf.compiled import n_threads, run, split, switched, threads_for_kernels, usable
+
+
+@pytest.fixture
+def four_threads(monkeypatch):
+    monkeypatch.setattr(compiled._state, "threads", 4)
+
+
+def test_parts_have_about_the_same_work(four_threads):
+    work = np.random.default_rng(0).integers(0, 1000, 5003)
+    borders = split(work)
+    assert len(borders) == 1 + 4 * 4
+    assert borders[0] == 0
+    assert borders[-1] == 5003
+    sums = np.add.reduceat(work, borders[:-1])
+    assert sums.sum() == work.sum()
+    assert np.abs(sums - work.sum() / 16).max() <= 1000
+
+
+def test_one_heavy_row_leaves_the_other_parts_empty(four_threads):
+    borders = split(np.array([0, 10**9, 1]))
+    assert (np.diff(borders) >= 0).all()
+    assert (borders[0], borders[-1]) == (0, 3)
+
+
+def test_little_work_is_one_part(four_threads):
+    assert split(np.ones(100, np.int64)).tolist() == [0, 100]
+    assert split(np.empty(0, np.int64)).tolist() == [0, 0]
+
+
+def test_every_row_is_visited_once_and_by_several_threads(four_threads):
+    seen, threads = np.zeros(100, np.int64), set()
+    together = threading.Barrier(4, timeout=60)
+
+    def visit(seen, first, last):
+        if threading.get_ident() not in threads:
+            threads.add(threading.get_ident())
+            together.wait()
+        seen[first:last] += 1
+
+    run(visit, np.array([0, 7, 7, 20, 50, 51, 90, 100]), seen)
+    assert (seen == 1).all()
+    assert len(threads) == 4
+
+
+def test_an_error_in_any_part_is_raised(four_threads):
+    def fail(first, last):
+        if first == 40:
+            raise ValueError("row 40")
+
+    with pytest.raises(ValueError, match="row 40"):
+        run(fail, np.arange(0, 110, 10))
+
+
+def test_kernels_can_be_switched_off_and_are_for_float32_on_the_cpu(monkeypatch):
+    x = torch.zeros(2)
+    assert usable(x)
+    assert not usable(x, x.double())
+    assert not usable(x.to("meta"))
+    with switched(on=False):
+        assert not usable(x)
+    assert usable(x)
+    monkeypatch.setattr(compiled, "installed", lambda: False)
+    assert not usable(x)
+
+
+def test_torch_has_one_thread_while_kernels_have_all():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with threads_for_kernels():
+            assert (torch.get_num_threads(), n_threads()) == (1, 3)
+            with threads_for_kernels():
+                assert n_threads() == 3
+        assert (torch.get_num_threads(), n_threads()) == (3, 3)
+        with switched(on=False), threads_for_kernels():
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_forked_process_makes_threads_of_its_own(four_threads):
+    run(lambda first, last: None, np.arange(9))
+    assert compiled._state.pool is not None
+    compiled._forget_threads()
+    seen = []
+    run(lambda first, last: seen.append(first), np.arange(9))
+    assert sorted(seen) == list(range(8))
