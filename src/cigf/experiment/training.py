@@ -87,7 +87,7 @@ def fit_split(
     chosen = choose_device(device)
     learned = split.train if config.data.train_on == "train" else split.history("test")
     check_model(config.model_name, config.model, learned)
-    graph = BehaviorGraph.build(learned.interactions, chosen)
+    graph = BehaviorGraph.build(learned.interactions, chosen, learned.times)
     sizes = Sizes(learned.n_users, learned.n_items, len(learned.behaviors))
     seed = derive_seed(config.seed, "weights")
     model = build_model(config.model_name, config.model, sizes, seed).to(chosen)

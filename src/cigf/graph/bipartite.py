@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -22,22 +23,44 @@ class BehaviorGraph:
     Args:
         to_users: Per behavior, the edges from items to users; rows are users.
         to_items: The same edges from users to items; rows are items.
+        sequences: As `to_users`, with a user's edges in the order of their times; None where there
+            are no times.
     """
 
-    def __init__(self, to_users: Sequence[Edges], to_items: Sequence[Edges]) -> None:
+    def __init__(
+        self,
+        to_users: Sequence[Edges],
+        to_items: Sequence[Edges],
+        sequences: Sequence[Edges] | None = None,
+    ) -> None:
         self.to_users = Bundle(to_users)
         self.to_items = Bundle(to_items)
+        self.sequences = None if sequences is None else tuple(sequences)
         self._degree_powers: dict[float, Nodes] = {}
         self.derived: dict[str, Any] = {}
         """What other modules compute from the edges alone, and need only once."""
 
     @classmethod
     def build(
-        cls, interactions: Sequence[csr_array], device: torch.device | str = "cpu"
+        cls,
+        interactions: Sequence[csr_array],
+        device: torch.device | str = "cpu",
+        times: Sequence[NDArray[np.int64] | None] = (),
     ) -> "BehaviorGraph":
-        """Build the graphs of some binary (U, I) matrices on a device."""
+        """Build the graphs of some binary (U, I) matrices on a device.
+
+        Args:
+            interactions: One matrix per behavior.
+            device: Where the edges go.
+            times: Of each matrix' entries, in their order, if they are known.
+        """
         by_item = [matrix.T.tocsr() for matrix in interactions]
-        return cls(_edges(interactions, device), _edges(by_item, device))
+        to_users = _edges(interactions, device)
+        known = [each for each in times if each is not None]
+        ordered = None
+        if known and len(known) == len(interactions):
+            ordered = [_by_time(*each) for each in zip(to_users, known, strict=True)]
+        return cls(to_users, _edges(by_item, device), ordered)
 
     @property
     def n_users(self) -> int:
@@ -97,6 +120,13 @@ def powers_of_degrees(edges: Sequence[Edges], power: float) -> Tensor:
     """Return each row's degree under each behavior to a power, (rows, B); 0 stays 0."""
     degrees = torch.stack([each.degrees for each in edges], dim=1).float()
     return torch.where(degrees > 0, degrees**power, 0.0)
+
+
+def _by_time(edges: Edges, times: NDArray[np.int64]) -> Edges:
+    """Order every row's edges by time; equal times keep their order."""
+    rows = torch.repeat_interleave(edges.degrees).cpu().numpy()
+    order = torch.from_numpy(np.lexsort((times, rows))).to(edges.indices.device)
+    return Edges(edges.offsets, edges.indices[order], edges.n_columns)
 
 
 def _edges(matrices: Sequence[csr_array], device: torch.device | str) -> list[Edges]:

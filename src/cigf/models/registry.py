@@ -9,11 +9,25 @@ import torch
 from cigf.config import Config
 from cigf.data.dataset import Dataset
 from cigf.errors import ConfigError, did_you_mean
-from cigf.models import autorec, direct, dmf, ease, ghcf, ials, lightgcn, matn, mbgcn, ngcf, nmtr
+from cigf.models import (
+    autorec,
+    dipn,
+    direct,
+    dmf,
+    ease,
+    ghcf,
+    ials,
+    lightgcn,
+    matn,
+    mbgcn,
+    ngcf,
+    nmtr,
+)
 from cigf.models.autorec import AutoRec, AutoRecConfig
 from cigf.models.base import Recommender, Sections, Sizes
 from cigf.models.bpr_mf import BPRMF, BPRMFConfig
 from cigf.models.cigf import CIGF, CIGFConfig
+from cigf.models.dipn import DIPN, DIPNConfig
 from cigf.models.dmf import DMF, DMFConfig
 from cigf.models.ease import EASE, EASEConfig
 from cigf.models.ghcf import GHCF, GHCFConfig
@@ -77,6 +91,7 @@ MODELS: dict[str, ModelEntry] = {
     "lightgcn-m": ModelEntry(LightGCNMultiConfig, LightGCN, lightgcn.DEFAULTS, check_weights),
     "ghcf": ModelEntry(GHCFConfig, GHCF, ghcf.DEFAULTS, ghcf.check, ghcf.whole_users),
     "mbgcn": ModelEntry(MBGCNConfig, MBGCN, mbgcn.DEFAULTS, check_several),
+    "dipn": ModelEntry(DIPNConfig, DIPN, dipn.DEFAULTS, dipn.check),
     "matn": ModelEntry(MATNConfig, MATN, matn.DEFAULTS, check_several),
     "nmtr": ModelEntry(NMTRConfig, NMTR, nmtr.DEFAULTS, nmtr.check),
 }
