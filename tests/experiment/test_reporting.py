@@ -106,16 +106,27 @@ def test_a_run_must_be_finished_and_its_dataset_there(trained, dataset, tmp_path
 def test_a_model_without_relations_judged_on_nothing_has_a_report_too(tmp_path, events):
     dataset, run, page = tmp_path / "dataset", tmp_path / "run", tmp_path / "report.html"
     none = ("--split", "none", "--valid-share", 0)
-    command("data", "prepare", events, "--out", dataset, *none, "--time-col", "")
+    command("data", "prepare", events, "--out", dataset, *none)
     quick = ("--set", "training.epochs=1")
     command("train", dataset, "--out", run, "--model", "lightgcn", *quick)
     facts = write_report(run, page, n_users=1)
     assert facts.quality is None
     assert facts.relations is None
     assert facts.gates is None
-    assert facts.has_times is False
     html = page.read_text()
     assert "Nothing was held out." in html
     assert html.count("<figure>") == 3
     assert not re.search("nan", html, re.IGNORECASE)
     assert np.isfinite(facts.shown_items)
+
+
+def test_a_model_computed_in_one_go_has_a_report(tmp_path, events):
+    dataset, run, page = tmp_path / "dataset", tmp_path / "run", tmp_path / "report.html"
+    command("data", "prepare", events, "--out", dataset, "--time-col", "")
+    command("train", dataset, "--out", run, "--model", "item-knn")
+    facts = write_report(run, page, n_users=1, n_bootstrap=20)
+    assert facts.has_times is False
+    html = page.read_text()
+    assert "The log has no times." in html
+    assert "computed in one go" in html
+    assert "Training loss" not in html

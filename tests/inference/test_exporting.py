@@ -22,6 +22,7 @@ from cigf.inference.exporting import export, write_onnx
 from cigf.inference.onnx_graph import save_scorer
 from cigf.inference.recommender import TrainedRecommender
 from cigf.models.base import Sizes
+from cigf.models.direct import DirectRecommender
 from cigf.models.registry import MODELS, build_model, parse_model_config
 from cigf.ranking import ScoreFactors
 
@@ -110,11 +111,14 @@ def test_equal_models_give_equal_bytes(artifact_folder, tmp_path, format):
 
 
 def make(path, name, config):
-    """The artifact of an untrained model."""
+    """The artifact of an untrained model, or of one that is computed in one go."""
     history, options = random_history(), parse_model_config(name, config)
     model = build_model(name, options, Sizes(N_USERS, N_ITEMS, 3), 0).eval()
+    graph = BehaviorGraph.build(history.interactions)
+    if isinstance(model, DirectRecommender):
+        model.fit(graph, 0, lambda: None)
     with torch.no_grad():
-        encoded = model.encode(BehaviorGraph.build(history.interactions))
+        encoded = model.encode(graph)
     plain = options.model_dump(mode="json")
     save_artifact(
         path,
@@ -127,10 +131,12 @@ def make(path, name, config):
     return load_artifact(path)
 
 
-EXPORTED = [(name, {}) for name in MODELS if name not in ("nmtr",)]
+WITHOUT_FACTORS = ("nmtr", "touched-first", "touched-first-conversion", "item-knn", "ease")
+EXPORTED = [(name, {}) for name in MODELS if name not in WITHOUT_FACTORS]
 EXPORTED += [("cigf", {"head": "bilinear"}), ("cigf", {"head": "shared-bottom"})]
 EXPORTED += [("nmtr", {"unit": "gmf"})]
 REFUSED = [("cigf", {"head": "mmoe"}), ("cigf", {"head": "ple"}), ("nmtr", {"unit": "mlp"})]
+REFUSED += [(name, {}) for name in WITHOUT_FACTORS if name != "nmtr"]
 
 
 @pytest.mark.parametrize(("name", "config"), EXPORTED)

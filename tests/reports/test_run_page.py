@@ -161,7 +161,11 @@ def test_a_run_in_which_nothing_stands_out_has_no_cautions():
             "The last validated epoch is the best one.",
             "still rising in epoch 2",
         ),
-        (replace(FACTS, epochs=[epoch(1, 3.0)]), "No epoch was validated.", "The last one"),
+        (
+            replace(FACTS, epochs=[epoch(1, 3.0), epoch(2, 2.0)]),
+            "No epoch was validated.",
+            "The last one",
+        ),
         (
             replace(FACTS, epochs=[epoch(1, 3.0, 0.1), epoch(2, 2.0, 0.3), epoch(3, 1.9, 0.3)]),
             "The test is clearly below the validation.",

@@ -23,6 +23,7 @@ from cigf.cli import (
     similar,
     train,
     tune,
+    update,
 )
 from cigf.cli.group import Group
 
@@ -74,6 +75,7 @@ app.command("similar")(similar.similar)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.command("report")(report.report)
+app.command("update")(update.update)
 app.command("serve")(serve.serve)
 
 

@@ -4,23 +4,34 @@ from typing import Annotated
 
 import typer
 
-from cigf.cli.options import Force, Json, OnError, Out, SplitName, given, pairs, words
-from cigf.errors import ConfigError
+from cigf.cli.options import (
+    BehaviorColumn,
+    ColumnNames,
+    Connection,
+    DefaultBehavior,
+    EventsArgument,
+    Force,
+    ItemColumn,
+    Json,
+    MapValues,
+    OnError,
+    Out,
+    Query,
+    SplitName,
+    TimeColumn,
+    UserColumn,
+    given,
+    given_sources,
+    pairs,
+    words,
+)
 
-_HOW = "How the log is read"
 _CUT = "How it is cleaned and split"
 
 
 def prepare(
     out: Out,
-    events: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="EVENTS",
-            help="Files, folders or globs (CSV, TSV, Parquet, JSON Lines, SQLite; .gz and .zst), "
-            "or database URIs.",
-        ),
-    ] = None,
+    events: EventsArgument = None,
     behaviors: Annotated[
         str | None,
         typer.Option(
@@ -32,37 +43,15 @@ def prepare(
     test: Annotated[
         str | None, typer.Option(help="File of held-out target pairs: user_id, item_id.")
     ] = None,
-    map_: Annotated[
-        str | None,
-        typer.Option("--map", rich_help_panel=_HOW, help="Values to behaviors: pv=view,fav=cart."),
-    ] = None,
-    user_col: Annotated[
-        str | None, typer.Option(rich_help_panel=_HOW, help="Column of the user ids.")
-    ] = None,
-    item_col: Annotated[
-        str | None, typer.Option(rich_help_panel=_HOW, help="Column of the item ids.")
-    ] = None,
-    behavior_col: Annotated[
-        str | None, typer.Option(rich_help_panel=_HOW, help="Column of the behaviors.")
-    ] = None,
-    time_col: Annotated[
-        str | None, typer.Option(rich_help_panel=_HOW, help='Column of the times; "" does without.')
-    ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=_HOW, help="Column names of CSV files without a header."),
-    ] = None,
-    default_behavior: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=_HOW, help="Behavior of logs that have no such column."),
-    ] = None,
-    query: Annotated[
-        str | None, typer.Option(rich_help_panel=_HOW, help="SQL query for databases.")
-    ] = None,
-    connection: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=_HOW, help="Database URI, such as sqlite:///shop.db."),
-    ] = None,
+    map_: MapValues = None,
+    user_col: UserColumn = None,
+    item_col: ItemColumn = None,
+    behavior_col: BehaviorColumn = None,
+    time_col: TimeColumn = None,
+    columns: ColumnNames = None,
+    default_behavior: DefaultBehavior = None,
+    query: Query = None,
+    connection: Connection = None,
     on_error: OnError = "fail",
     split: SplitName = None,
     min_interactions: Annotated[
@@ -100,9 +89,7 @@ def prepare(
     from cigf.data.options import PrepareOptions
     from cigf.data.prepare import prepare as prepare_dataset
 
-    sources = [*(events or []), *([connection] if connection else [])]
-    if not sources:
-        raise ConfigError("EVENTS: none given; name at least one file, or a --connection")
+    sources = given_sources(events, connection)
     chosen = given(
         behaviors=words(behaviors),
         target=target,

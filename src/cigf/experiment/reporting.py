@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from cigf.experiment.config import ExperimentConfig, load_experiment
 from cigf.experiment.evaluating import load_same
 from cigf.experiment.folder import RunFolder
 from cigf.experiment.judging import judge
-from cigf.inference.artifact import Artifact
+from cigf.inference.artifact import Artifact, load_artifact
 from cigf.inference.recommender import TrainedRecommender
 from cigf.ranking import Only
 from cigf.reports.page import write_page
@@ -71,12 +72,13 @@ def gather(
     """Return what the report shows; see `write_report`."""
     folder = RunFolder(run)
     info = folder.read_info()
-    recommender = TrainedRecommender.load(run)
-    artifact = recommender.artifact
+    artifact = load_artifact(run)
     source = dataset or Path(info["dataset"])
     split = load_same(source, info["fingerprint"])
     config = load_experiment(folder.config)
     part, held_out = _held_out(split)
+    # The artifact of an update knows its held-out pairs too, and would hide them from the lists.
+    recommender = TrainedRecommender(replace(artifact, history=split.history(part or "test")))
     quality = judge(artifact, split, part, config, n_bootstrap, seed) if part else None
     listed = recommender.users.head(LISTED)
     return RunFacts(
@@ -88,7 +90,8 @@ def gather(
         metric=config.training.metric,
         description=describe(split),
         dropped=read_manifest(source).get("extra", {}).get("report", {}).get("dropped", {}),
-        has_times=split.train.times[-1] is not None,
+        # A test file's pairs may be the last ones, whatever the log says.
+        has_times=split.train.times[-1] is not None or "no times" not in split.description,
         quality=quality,
         shown_items=_share_shown(recommender, listed),
         listed_users=len(listed),

@@ -70,6 +70,7 @@ def fit_split(
     *,
     device: str = "auto",
     listener: Listener | None = None,
+    start: Recommender | None = None,
 ) -> Fitted:
     """Train a model on a split, resuming from `checkpoints` where they hold this very run.
 
@@ -79,6 +80,7 @@ def fit_split(
         checkpoints: Folder for checkpoints.
         device: "auto", "cpu" or "cuda".
         listener: Hears of the progress.
+        start: A model of the split's sizes to train on; None begins with fresh weights.
 
     Raises:
         ConfigError: The configuration does not fit the data or the machine.
@@ -90,7 +92,9 @@ def fit_split(
     graph = BehaviorGraph.build(learned.interactions, chosen, learned.times)
     sizes = Sizes(learned.n_users, learned.n_items, len(learned.behaviors))
     seed = derive_seed(config.seed, "weights")
-    model = build_model(config.model_name, config.model, sizes, seed).to(chosen)
+    if start is None:
+        start = build_model(config.model_name, config.model, sizes, seed)
+    model = start.to(chosen)
     validate = validator(split, config, graph) if config.data.train_on == "train" else None
     checkpointed = Checkpoints(checkpoints, _fingerprint(learned, config))
     result = _fit(model, learned, config, graph, validate, checkpointed, listener)
@@ -184,7 +188,7 @@ def train_run(
     listeners = Listeners(MetricsFile(folder.metrics), *([listener] if listener else []))
     fitted = fit_split(split, config, folder.checkpoints, device=device, listener=listeners)
     save_fitted(folder.artifact, fitted, split, config, force=True)
-    folder.write_info({**info, "status": "finished", **_outcome(fitted)})
+    folder.write_info({**info, "status": "finished", **outcome(fitted)})
     return fitted
 
 
@@ -216,7 +220,8 @@ def _fingerprint(learned: Dataset, config: ExperimentConfig) -> str:
     return blake2b(f"{learned.fingerprint}\n{config.to_toml()}".encode(), digest_size=8).hexdigest()
 
 
-def _outcome(fitted: Fitted) -> dict[str, Any]:
+def outcome(fitted: Fitted) -> dict[str, Any]:
+    """Return how a run ended, for run.json."""
     training = fitted.training
     return {
         "reason": training.reason,

@@ -112,7 +112,8 @@ def exported_factors(artifact: Artifact, behavior: str | None = None) -> Exporte
         raise ConfigError(
             f"the scores of this {manifest.model} are not made of factors of users and items, so "
             "they cannot be exported; those of cigf are with the heads mesi, bilinear and "
-            "shared-bottom, and those of lightgcn, ngcf, mbgcn, ghcf, dmf and autorec"
+            "shared-bottom, and those of lightgcn, ngcf, mbgcn, ghcf, matn, dmf, autorec, ials and "
+            "bpr-mf"
         )
     users, items, p, q = _one_form(scorer)
     bias = scorer.item_bias

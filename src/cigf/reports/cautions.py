@@ -104,7 +104,7 @@ def _of_the_test(facts: RunFacts, quality: Quality) -> Iterator[Caution]:
 def _of_training(facts: RunFacts) -> Iterator[Caution]:
     validated = facts.validated
     if not validated:
-        if facts.epochs:
+        if len(facts.epochs) > 1:
             yield (
                 "No epoch was validated.",
                 "The last one was kept, be it good or not; nothing shows whether it was trained "

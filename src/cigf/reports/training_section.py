@@ -1,5 +1,7 @@
 """The section of a report that shows how training went."""
 
+from collections.abc import Sequence
+
 from cigf.reports.charts import Series, line_chart
 from cigf.reports.page import Figure, Figures, Section, Table, Text
 from cigf.reports.run_facts import RunFacts
@@ -10,17 +12,19 @@ def training_section(facts: RunFacts) -> Section | None:
     if not facts.epochs:
         return None
     selected = facts.info.get("selected_epoch")
-    figures = [_losses(facts, selected)]
+    names = [name for name in facts.behaviors if any(e["losses"].get(name) for e in facts.epochs)]
+    figures = [_losses(facts, names, selected)] if names else []
     if facts.validated:
         figures.append(_validation(facts, selected))
     words = f"Ended because: {facts.info.get('reason', 'unknown')}."
     if selected is not None:
         words += f" The weights of epoch {selected} were kept."
-    return Section("training", "How training went", [Text(words), Figures(figures)])
+    return Section(
+        "training", "How training went", [Text(words), *([Figures(figures)] if figures else [])]
+    )
 
 
-def _losses(facts: RunFacts, selected: int | None) -> Figure:
-    names = [name for name in facts.behaviors if any(e["losses"][name] for e in facts.epochs)]
+def _losses(facts: RunFacts, names: Sequence[str], selected: int | None) -> Figure:
     series = [
         Series(name, [(each["epoch"], each["losses"][name]) for each in facts.epochs])
         for name in names
