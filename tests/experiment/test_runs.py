@@ -158,6 +158,33 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bits(dataset, tmp_p
     assert same_bits(tmp_path / "whole", run)
 
 
+class _Stop(Listener):
+    """Ends a run in the middle of its third epoch."""
+
+    def on_step(self, epoch, step, n_pairs):
+        if (epoch, step) == (3, 2):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", ["budget", "neighbors"])
+def test_a_run_on_subgraphs_goes_on_with_the_same_bits(dataset, tmp_path, kind):
+    sizes = ("users_per_subgraph=3", "subgraph_nodes=1", "neighbors_per_node=1")
+    config = quick(f"sampling.subgraph={kind}", *(f"sampling.{size}" for size in sizes))
+    train_run(dataset, tmp_path / "whole", config)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(dataset, tmp_path / "stopped", config, listener=_Stop())
+    train_run(dataset, tmp_path / "stopped", resume=True)
+    assert same_bits(tmp_path / "whole", tmp_path / "stopped")
+    train_run(dataset, tmp_path / "full", quick())
+    assert not same_bits(tmp_path / "whole", tmp_path / "full")
+
+
+def test_a_model_that_knows_no_subgraphs_says_so_before_training(dataset, tmp_path):
+    config = load_experiment(None, ["model.name=dmf", "sampling.subgraph=budget"])
+    with pytest.raises(ConfigError, match=r"sampling\.subgraph: model 'dmf' cannot be trained"):
+        train_run(dataset, tmp_path / "run", config)
+
+
 def test_an_existing_run_is_not_overwritten(dataset, tmp_path):
     train_run(dataset, tmp_path / "run", quick("training.epochs=1"))
     with pytest.raises(OutputError, match=r"exists already; .* --force"):

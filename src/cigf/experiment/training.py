@@ -95,6 +95,7 @@ def fit_split(
     if start is None:
         start = build_model(config.model_name, config.model, sizes, seed)
     model = start.to(chosen)
+    _check_subgraphs(model, config)
     validate = validator(split, config, graph) if config.data.train_on == "train" else None
     checkpointed = Checkpoints(checkpoints, _fingerprint(learned, config))
     result = _fit(model, learned, config, graph, validate, checkpointed, listener)
@@ -134,6 +135,14 @@ def _fit(
         listener=listener,
     )
     return trainer.fit(model)
+
+
+def _check_subgraphs(model: Recommender, config: ExperimentConfig) -> None:
+    if config.sampling.subgraph != "none" and not model.node_tables:
+        raise ConfigError(
+            f"sampling.subgraph: model {config.model_name!r} cannot be trained on sub-graphs, "
+            "because its weights are not one row per node; set it to 'none'"
+        )
 
 
 def train_run(

@@ -6,7 +6,7 @@ Axes: U users, I items, B behaviors (or the model's own number of representation
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +24,12 @@ from cigf.shapes import Batch, Learns, Pairs
 
 Sections = Mapping[str, Mapping[str, Any]]
 """Options of an experiment's sections: section -> option -> value."""
+
+EMBEDDINGS: Mapping[str, Literal["users", "items"]] = {
+    "user_embedding": "users",
+    "item_embedding": "items",
+}
+"""`Recommender.node_tables` of most models."""
 
 EVERYONE = 1_000_000_000
 """As sampling.users_per_epoch: more users than there are anywhere."""
@@ -66,6 +72,14 @@ class Recommender(nn.Module, ABC):
     in_kernels: bool = False
     """Whether compiled kernels, where there are any, do most of a training step: torch's own
     threads would then only stand in their way."""
+
+    node_tables: ClassVar[Mapping[str, Literal["users", "items"]]] = {}
+    """Parameters with a row per user or per item, where a model of fewer nodes is the same model
+    with fewer rows; without any, it cannot be trained on sub-graphs."""
+
+    def forward(self, graph: BehaviorGraph, batch: Batch) -> Float[Tensor, "B"]:
+        """Return the losses of a batch, encoding the graph for it."""
+        return self.loss(self.encode(graph, batch.users), batch)
 
     @abstractmethod
     def encode(

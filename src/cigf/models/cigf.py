@@ -17,7 +17,7 @@ from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.gather_sum import Edges
 from cigf.graph.newcomers import Newcomers
 from cigf.graph.propagation import POWERS, Normalization, Propagation, propagate_all
-from cigf.models.base import Memory, MultiTaskRecommender, Representations, Sizes
+from cigf.models.base import EMBEDDINGS, Memory, MultiTaskRecommender, Representations, Sizes
 from cigf.nn.aggregators import AggregatorName, build_aggregator
 from cigf.nn.attention import AttentionVariant, build_attention
 from cigf.nn.experts import GatedExpertsHead, mmoe_experts, ple_experts
@@ -76,6 +76,8 @@ class CIGF(MultiTaskRecommender):
         sizes: Numbers of users, items and behaviors.
         generator: Source of the initial weights.
     """
+
+    node_tables = EMBEDDINGS
 
     def __init__(self, config: CIGFConfig, sizes: Sizes, generator: torch.Generator) -> None:
         super().__init__()

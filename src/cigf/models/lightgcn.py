@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from cigf.graph.adjacency import GraphName, adjacencies
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.powers import mean_of_powers
-from cigf.models.base import EVERYONE, DotRecommender, Representations, Sections, Sizes, look_up
+from cigf.models.base import (
+    EMBEDDINGS,
+    EVERYONE,
+    DotRecommender,
+    Representations,
+    Sections,
+    Sizes,
+    look_up,
+)
 from cigf.models.graph_options import GraphConfig
 from cigf.nn.init import normal, xavier_uniform
 from cigf.shapes import Batch, Nodes
@@ -56,6 +64,8 @@ class LightGCN(DotRecommender):
         sizes: Numbers of users, items and behaviors.
         generator: Source of the initial embeddings.
     """
+
+    node_tables = EMBEDDINGS
 
     def __init__(self, config: LightGCNConfig, sizes: Sizes, generator: torch.Generator) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from cigf.config import Config
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.dropout import drop_edges
 from cigf.graph.gather_sum import gather_sum
-from cigf.models.base import DotRecommender, Representations, Sections, Sizes
+from cigf.models.base import EMBEDDINGS, DotRecommender, Representations, Sections, Sizes
 from cigf.nn.dropout import drop_values
 from cigf.nn.init import xavier_uniform
 from cigf.shapes import Batch, Nodes
@@ -60,6 +60,8 @@ class MBGCN(DotRecommender):
         sizes: Numbers of users, items and behaviors.
         generator: Source of the initial weights.
     """
+
+    node_tables = EMBEDDINGS
 
     def __init__(self, config: MBGCNConfig, sizes: Sizes, generator: torch.Generator) -> None:
         super().__init__()

@@ -17,7 +17,15 @@ from torch.nn.functional import dropout, leaky_relu, normalize
 from cigf.graph.adjacency import Adjacency, GraphName, adjacencies
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.propagation import Normalization
-from cigf.models.base import EVERYONE, DotRecommender, Representations, Sections, Sizes, look_up
+from cigf.models.base import (
+    EMBEDDINGS,
+    EVERYONE,
+    DotRecommender,
+    Representations,
+    Sections,
+    Sizes,
+    look_up,
+)
 from cigf.models.graph_options import GraphConfig
 from cigf.nn.init import xavier_uniform
 from cigf.shapes import Batch, Nodes
@@ -126,6 +134,8 @@ class NGCF(DotRecommender):
         sizes: Numbers of users, items and behaviors.
         generator: Source of the initial weights.
     """
+
+    node_tables = EMBEDDINGS
 
     def __init__(self, config: NGCFConfig, sizes: Sizes, generator: torch.Generator) -> None:
         super().__init__()

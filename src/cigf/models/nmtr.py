@@ -18,7 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad
 from cigf.config import Config
 from cigf.data.dataset import Dataset
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.models.base import Recommender, Representations, Sections, Sizes, look_up
+from cigf.models.base import EMBEDDINGS, Recommender, Representations, Sections, Sizes, look_up
 from cigf.models.several import check_several, check_shares, shares
 from cigf.nn.init import truncated_normal
 from cigf.nn.units import UNITS, UnitName
@@ -76,6 +76,7 @@ class NMTR(Recommender):
     """
 
     learns: ClassVar[Learns] = "union"
+    node_tables = {**EMBEDDINGS, "item_bias": "items"}  # noqa: RUF012  # as in the base class
 
     def __init__(self, config: NMTRConfig, sizes: Sizes, generator: torch.Generator) -> None:
         super().__init__()

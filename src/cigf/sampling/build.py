@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import torch
 
 from cigf.data.dataset import Matrix
+from cigf.errors import ConfigError
 from cigf.sampling.config import SamplingConfig, Unit
 from cigf.sampling.interactions import InteractionSampler
+from cigf.sampling.subgraph_batches import SubgraphSampler
 from cigf.sampling.users import UserSampler
 from cigf.shapes import Learns
 
-Sampler = UserSampler | InteractionSampler
+Sampler = UserSampler | InteractionSampler | SubgraphSampler
 
 _SAMPLERS: dict[Unit, type[UserSampler] | type[InteractionSampler]] = {
     "users": UserSampler,
@@ -33,5 +35,15 @@ def build_sampler(
         seed: The run's seed.
         device: Where the batches go.
         learns: Whose labels are wanted.
+
+    Raises:
+        ConfigError: Sub-graphs are asked for, but not batches of users.
     """
+    if config.subgraph != "none":
+        if config.unit != "users":
+            raise ConfigError(
+                f"sampling.subgraph: {config.subgraph!r} grows around users, but sampling.unit is "
+                f"{config.unit!r}; set it to 'users', or sampling.subgraph to 'none'"
+            )
+        return SubgraphSampler(interactions, config, seed, device, learns)
     return _SAMPLERS[config.unit](interactions, config, seed, device, learns)

@@ -188,15 +188,31 @@ class UserSampler:
 
     def epoch(self, epoch: int, first_step: int = 0) -> Generator[Batch, None, None]:
         """Yield the batches of an epoch, from `first_step` on."""
+        yield from self.batches_of(self.users_of(epoch), epoch, first_step)
+
+    def users_of(self, epoch: int) -> NDArray[np.int64]:
+        """Return the users that an epoch visits, in its order."""
         generator = numpy_generator(self._seed, "users", epoch)
-        users = generator.permutation(self._users)[: self.users_per_epoch]
+        return generator.permutation(self._users)[: self.users_per_epoch]
+
+    def batches_of(
+        self, users: NDArray[np.int64], epoch: int, first_step: int = 0, before: int = 0
+    ) -> Iterator[Batch]:
+        """Yield the batches of some users, from `first_step` on.
+
+        Args:
+            users: The users, in order.
+            epoch: The epoch that they are a part of.
+            first_step: Batches of theirs to leave out.
+            before: Steps of the epoch before them.
+        """
         size = self._config.batch_size
-        for first in range(0, self.n_steps, _STEPS_PER_DRAW):
+        for first in range(0, -(-len(users) // size), _STEPS_PER_DRAW):
             if first + _STEPS_PER_DRAW <= first_step:
                 continue
             chosen = users[first * size : (first + _STEPS_PER_DRAW) * size]
-            batches = self._batches(chosen, numpy_generator(self._seed, "pairs", epoch, first))
-            yield from islice(batches, max(0, first_step - first), None)
+            generator = numpy_generator(self._seed, "pairs", epoch, before + first)
+            yield from islice(self._batches(chosen, generator), max(0, first_step - first), None)
 
     def _batches(self, users: NDArray[np.int64], generator: np.random.Generator) -> Iterator[Batch]:
         """Draw the pairs of several batches at once and cut them at the batches' borders."""

@@ -2,18 +2,22 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 import torch
 
 from cigf.data.dataset import Matrix
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Recommender
 from cigf.models.registry import fixed_options, model_entry, parse_model_config
-from cigf.shapes import Batch
+from cigf.sampling.subgraph_batches import SubgraphBatch, restricted
+from cigf.shapes import Batch, Nodes
 from cigf.testing.scoring import Done, ScoringContract
 from cigf.testing.toy import all_scores, one_batch, random_matrices, train_steps
+from cigf.training.batch_losses import batch_losses
 
 
 class RecommenderContract(ScoringContract):
@@ -93,6 +97,35 @@ class RecommenderContract(ScoringContract):
         assert far_below(
             train_steps(model, matrices, 150, self.learning_rate, batch, done=far_below)
         )
+
+    def test_a_subgraph_is_a_model_of_fewer_nodes(self) -> None:
+        """Losses and gradients inside a sub-graph are those of a model with its rows alone."""
+        matrices = random_matrices()
+        model = self.build(matrices).eval()
+        if not model.node_tables:
+            pytest.skip("this model cannot be trained on sub-graphs")
+        nodes = (np.array([0, 2, 3, 6]), np.array([1, 2, 4, 7, 9]))
+        inside = [restricted(matrix, *nodes) for matrix in matrices]
+        batch, graph = self.batch(inside), BehaviorGraph.build(inside)
+        fewer, sides = self.build(inside).eval(), Nodes(*map(torch.from_numpy, nodes))
+        tables = {
+            name: model.get_parameter(name)[getattr(sides, side)]
+            for name, side in model.node_tables.items()
+        }
+        fewer.load_state_dict({**model.state_dict(), **tables})
+        drawn = {each.name: getattr(batch, each.name) for each in fields(batch)}
+        found = batch_losses(
+            model, BehaviorGraph.build(matrices), SubgraphBatch(**drawn, nodes=sides, graph=graph)
+        )
+        expected = batch_losses(fewer, graph, batch)
+        torch.testing.assert_close(found, expected)
+        for losses in (found, expected):
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+        for name, side in model.node_tables.items():
+            whole, part = model.get_parameter(name).grad, fewer.get_parameter(name).grad
+            assert whole is not None
+            torch.testing.assert_close(whole[getattr(sides, side)], part)
+            assert whole.count_nonzero() == whole[getattr(sides, side)].count_nonzero()
 
     def test_encode_and_loss_leave_no_state(self) -> None:
         """Calling them twice gives the same, and changes nothing in the model."""

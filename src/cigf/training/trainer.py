@@ -21,6 +21,7 @@ from cigf.models.base import Recommender
 from cigf.sampling.prefetch import ahead
 from cigf.seeding import derive_seed
 from cigf.shapes import Batch
+from cigf.training.batch_losses import batch_losses
 from cigf.training.checkpoints import Checkpoints, Progress
 from cigf.training.config import TrainingConfig
 from cigf.training.events import EpochRecord, Listener
@@ -211,7 +212,7 @@ class Trainer:
 
     def _step(self, model: Recommender, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
-        losses = model.loss(model.encode(self._graph, batch.users), batch)
+        losses = batch_losses(model, self._graph, batch)
         losses.sum().backward()  # type: ignore[no-untyped-call]
         if self._config.gradient_clip:
             torch.nn.utils.clip_grad_norm_(model.parameters(), self._config.gradient_clip)
