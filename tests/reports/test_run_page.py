@@ -120,17 +120,17 @@ def test_a_run_in_which_nothing_stands_out_has_no_cautions():
         (
             with_difference("popularity", "new", -0.2, -0.1),
             "Popularity beats the model for discoveries.",
-            "HR@10 (full): 40 % against 10 %.",
+            "HR@10 (full): the model 40 %, popularity 10 %.",
         ),
         (
             with_difference("touched_first", "all", -0.2, -0.1),
             "The touched-first rule beats the model over all pairs.",
-            "40 % against 30 %",
+            "the model 40 %, the touched-first rule 30 %",
         ),
         (
             with_difference("popularity", "all", -0.01, 0.02),
             "The model and popularity cannot be told apart over all pairs.",
-            "(-0.010 to +0.020)",
+            "The interval of the difference in NDCG holds zero.",
         ),
         (
             with_quality(n_pairs={"all": 1000, "touched": 820, "new": 180}),
@@ -182,6 +182,15 @@ def test_what_stands_out_is_said(facts, heading, words):
     found = dict(cautions(facts))
     assert words in found[heading]
     assert heading in render(run_page(facts))
+
+
+def test_rules_that_beat_the_model_alike_are_named_together():
+    worse = Difference(-0.1, -0.2, -0.05)
+    both = {(rule, "full", "touched"): worse for rule in ("popularity", "touched_first")}
+    facts = with_quality(differences={**QUALITY.differences, **both})
+    ((heading, words),) = cautions(facts)
+    assert heading == ("The touched-first rule and popularity beat the model for touched pairs.")
+    assert "the model 40 %, the touched-first rule 30 %, popularity 10 %" in words
 
 
 def test_the_answer_stands_first():

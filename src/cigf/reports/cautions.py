@@ -1,6 +1,6 @@
 """What to be careful about in a run: found in its figures, never said of every run alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cigf.reports.run_facts import MODEL, Quality, RunFacts
 
@@ -36,32 +36,49 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
+_GROUPS = {"all": "over all pairs", "touched": "for touched pairs", "new": "for discoveries"}
+_RULES = {"touched_first": "the touched-first rule", "popularity": "popularity"}
+
+
 def _against_rules(quality: Quality) -> Iterator[Caution]:
-    for rule, name in (("touched_first", "the touched-first rule"), ("popularity", "popularity")):
-        for group, pairs in (("all", "over all pairs"), ("new", "for discoveries")):
-            if rule == "touched_first" and group == "new":
-                continue  # there it is popularity itself
-            yield from _against(quality, rule, name, group, pairs)
+    """Name, for each group of pairs, the rules that beat the model or cannot be told from it."""
+    for group, pairs in _GROUPS.items():
+        better, equal = [], []
+        for rule, name in _RULES.items():
+            difference = quality.differences.get((rule, quality.protocol, group))
+            if difference is None or (rule, group) == ("touched_first", "new"):
+                continue  # for discoveries that rule is popularity itself
+            if difference.high < 0:
+                better.append((rule, name))
+            elif difference.low <= 0:
+                equal.append((rule, name))
+        if better:
+            verb = "beats" if len(better) == 1 else "beat"
+            yield (
+                f"{_upper(_and(name for _, name in better))} {verb} the model {pairs}.",
+                f"{_figures(quality, group, better)}. Such a rule learns nothing and costs "
+                "nothing: use it there, or find out why.",
+            )
+        if equal:
+            yield (
+                f"The model and {_and(name for _, name in equal)} cannot be told apart {pairs}.",
+                f"{_figures(quality, group, equal)}. The interval of the difference in NDCG holds "
+                "zero.",
+            )
 
 
-def _against(quality: Quality, rule: str, name: str, group: str, pairs: str) -> Iterator[Caution]:
-    mine, theirs = quality.value(MODEL, group), quality.value(rule, group)
-    difference = quality.differences.get((rule, quality.protocol, group))
-    if mine is None or theirs is None or difference is None:
-        return
-    label = f"{quality.names[0].upper()} ({quality.protocol})"
-    figures = f"{label}: {percent(mine.value)} against {percent(theirs.value)}."
-    if difference.high < 0:
-        yield (
-            f"{name[0].upper()}{name[1:]} beats the model {pairs}.",
-            f"{figures} It learns nothing and costs nothing: use it there, or find out why.",
-        )
-    elif difference.low <= 0:
-        yield (
-            f"The model and {name} cannot be told apart {pairs}.",
-            f"{figures} The interval of the difference in NDCG holds zero "
-            f"({difference.low:+.3f} to {difference.high:+.3f}).",
-        )
+def _figures(quality: Quality, group: str, rules: Iterable[tuple[str, str]]) -> str:
+    values = [(name, quality.value(rule, group)) for rule, name in ((MODEL, "the model"), *rules)]
+    figures = [f"{name} {percent(value.value)}" for name, value in values if value is not None]
+    return f"{quality.names[0].upper()} ({quality.protocol}): {', '.join(figures)}"
+
+
+def _and(names: Iterable[str]) -> str:
+    return " and ".join(names)
+
+
+def _upper(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _of_the_test(facts: RunFacts, quality: Quality) -> Iterator[Caution]:
