@@ -19,6 +19,7 @@ from cigf.cli import (
     prepare,
     recommend,
     report,
+    reproduce,
     serve,
     similar,
     train,
@@ -70,6 +71,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("tune")(tune.tune)
+app.command("reproduce")(reproduce.reproduce)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(similar.similar)
 app.command("explain")(explain.explain)

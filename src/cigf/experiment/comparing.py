@@ -7,7 +7,7 @@ rules/NAME.parquet       ranks of the rules that learn nothing
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -25,7 +25,7 @@ from cigf.errors import ArtifactError, OutputError
 from cigf.evaluation.evaluator import DEFAULT_KS, Evaluation, evaluation_task, measure_counts
 from cigf.evaluation.metrics import metric_names
 from cigf.evaluation.over_seeds import Measured, load_counts, over_seeds, save_counts
-from cigf.experiment.cells import Outcome
+from cigf.experiment.cells import CellFolder, Outcome
 from cigf.experiment.config import load_experiment
 from cigf.experiment.entries import Entry, check_entries
 from cigf.experiment.evaluating import REFERENCES
@@ -141,24 +141,32 @@ class Comparison:
         """Run what is not finished; see `run_cells`."""
         run_cells(self.cells, start, jobs=jobs, watcher=watcher)
 
-    def results(self) -> list[Result]:
-        """Measure what is there: the rules, then the rows in their order."""
-        rows = {entry.name for entry in self.entries}
+    def finished(self, row: str) -> list[CellFolder]:
+        """Return the finished cells of a row, by seed."""
+        return [cell.folder for cell in self.cells if cell.row == row and cell.folder.is_finished()]
+
+    def results(self, only: Collection[str] | None = None) -> list[Result]:
+        """Measure what is there: the rules, then the rows in their order.
+
+        Args:
+            only: Some of the rows, in the order wanted; None for all.
+        """
+        self.rank_rules()
+        rows = [entry.name for entry in self.entries] if only is None else list(only)
         rules = [
             Result(row_of_rule(name), True, over_seeds([self._measure(self._rule(name))]), {}, 1)
             for name in REFERENCES
             if row_of_rule(name) not in rows
         ]
-        return [*rules, *(self._result(entry.name) for entry in self.entries)]
+        return [*rules, *map(self._result, rows)]
 
     def _result(self, row: str) -> Result:
-        outcomes, ranks = {}, []
-        for cell in (each for each in self.cells if each.row == row):
-            outcome = cell.folder.outcome()
-            if outcome is not None:
-                outcomes[cell.seed] = outcome
-            if cell.folder.is_finished():
-                ranks.append(cell.folder.ranks)
+        outcomes = {
+            cell.seed: outcome
+            for cell in self.cells
+            if cell.row == row and (outcome := cell.folder.outcome()) is not None
+        }
+        ranks = [folder.ranks for folder in self.finished(row)]
         measured = over_seeds(map(self._measure, ranks)) if ranks else None
         return Result(row, learns_nothing(row), measured, outcomes, len(self.seeds))
 

@@ -1,6 +1,6 @@
 """From a comparison's folder to its report: what the cells say, in plain values."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import isnan
 from typing import Any
 
@@ -16,16 +16,21 @@ N_BOOTSTRAP = 10_000
 
 
 def comparison_report(
-    comparison: Comparison, *, jobs: int | None = None, n_bootstrap: int = N_BOOTSTRAP
+    comparison: Comparison,
+    *,
+    only: Collection[str] | None = None,
+    jobs: int | None = None,
+    n_bootstrap: int = N_BOOTSTRAP,
 ) -> Report:
     """Measure what is there, test it, and say how it was made.
 
     Args:
         comparison: Some of its cells may be missing.
+        only: Some of its rows, which are then compared with each other alone; None for all.
         jobs: Processes at a time, where that is known.
         n_bootstrap: Resamples of users.
     """
-    results = comparison.results()
+    results = comparison.results(only)
     rows = [_row(result) for result in results]
     models = {row.name: row.measured for row in rows if row.measured is not None}
     names = [(p, g, m) for p in PROTOCOLS for g in GROUPS for m in SHOWN]
@@ -39,11 +44,11 @@ def comparison_report(
     )
     return Report(
         title=f"Comparison of models on {comparison.dataset.name}",
-        lead=_lead(rows, len(comparison.entries)),
+        lead=_lead(rows),
         rows=rows,
         tests=tests,
-        facts=_facts(comparison, results, jobs, n_bootstrap),
-        notes=_notes(comparison),
+        facts=facts_of(comparison, results, jobs, n_bootstrap),
+        notes=notes_of(comparison),
     )
 
 
@@ -77,8 +82,9 @@ def _remark(result: Result) -> str:
     return "; ".join(parts)
 
 
-def _lead(rows: Sequence[Row], n_models: int) -> str:
-    sentences = [f"{n_models} models, beside two rules that learn nothing."]
+def _lead(rows: Sequence[Row]) -> str:
+    n_models = sum(not row.is_rule for row in rows)
+    sentences = [f"{n_models} models, beside rules that learn nothing."]
     for protocol in PROTOCOLS:
         name = (protocol, "all", "ndcg@10")
         means = {
@@ -95,7 +101,8 @@ def _lead(rows: Sequence[Row], n_models: int) -> str:
     return " ".join(sentences)
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def notes_of(comparison: Comparison) -> list[str]:
+    """Return how figures are to be read: protocol, groups, selection, cost."""
     n_seeds = len(comparison.seeds)
     target = comparison.split.train.behaviors.target_name
     spread = "mean and standard deviation" if n_seeds > 1 else "one run each: no deviation"
@@ -113,9 +120,13 @@ def _notes(comparison: Comparison) -> list[str]:
     ]
 
 
-def _facts(
-    comparison: Comparison, results: Sequence[Result], jobs: int | None, n_bootstrap: int
+def facts_of(
+    comparison: Comparison,
+    results: Sequence[Result],
+    jobs: int | None = None,
+    n_bootstrap: int = N_BOOTSTRAP,
 ) -> dict[str, str]:
+    """Return on what and where the cells ran: what -> value."""
     train = comparison.split.train
     outcomes = [o for result in results for o in result.outcomes.values() if o.machine]
     pairs = ", ".join(

@@ -25,6 +25,7 @@ except ImportError:
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GRAY = "#BBBBBB"
 PLAIN_NUMBERS = StrMethodFormatter("{x:,.0f}")
 """Ticks of log scales as 1,000 instead of powers of ten."""
@@ -33,10 +34,17 @@ MAX_SUBSETS = 15
 """Bars of the overlap figure; the smaller subsets are left out, and the title says so."""
 
 
+def new_axes(width: float = 6.4, height: float = 4.0) -> tuple[Figure, Axes]:
+    """Return an empty figure with one open frame."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    _open_frame(axes)
+    return figure, axes
+
+
 def draw_activity(description: Description) -> Figure:
     """Draw, per behavior, the share of users with at least so many interactions (figure 2)."""
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_axes()
     for index, name in enumerate(description.behavior_names):
         counts, shares = _at_least(description.activity, name)
         color, dashes = COLORS[index % len(COLORS)], DASHES[index % len(DASHES)]
@@ -49,7 +57,6 @@ def draw_activity(description: Description) -> Figure:
     axes.set_title(f"Activity of {description.n_users:,} users")
     axes.grid(alpha=0.3)
     axes.legend(title="behavior")
-    _open_frame(axes)
     return figure
 
 
