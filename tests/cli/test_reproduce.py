@@ -30,6 +30,6 @@ def test_reproduce_refuses_what_it_does_not_know(dataset, tmp_path):
 
 def test_quick_is_one_seed_and_few_epochs(dataset, tmp_path):
     options = ("--data", dataset, "--out", tmp_path / "out", "--quick", "--only-report")
-    result = run("reproduce", "figure-6", *options)
-    assert "4 of 4 have not ended" in result.stderr
+    result = run("reproduce", "figure-6", "figure-7", *options)
+    assert "8 of 8 have not ended" in result.stderr
     assert "here at most 5" in result.stderr

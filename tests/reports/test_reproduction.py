@@ -17,7 +17,7 @@ FOUND = Reproduction(
             "Figure 7: depth",
             [Table("Depth", ["L", "HR@10"], [["1", ".1000"], ["2", ".3000"]])],
             {"numbers": pl.DataFrame({"L": [1, 2], "hr": [0.1, 0.3]})},
-            [PLOT],
+            [PLOT, Plot("empty", "Empty", "x", "y", [1], [Curve("a", [None])], True)],
             notes=["It is deep."],
         ),
         Part(

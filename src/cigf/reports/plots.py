@@ -48,6 +48,11 @@ class Plot:
     curves: Sequence[Curve]
     lines: bool = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing to be seen."""
+        return all(value is None for curve in self.curves for value in curve.values)
+
 
 def page_figure(plot: Plot) -> Figure:
     """Return the plot for a page."""
@@ -125,6 +130,6 @@ def draw(plot: Plot) -> "Drawing":
     axes.set_ylabel(plot.y_label)
     axes.set_title(plot.title)
     axes.grid(alpha=0.3)
-    if n_curves > 1:
+    if len(axes.containers) > 1:
         axes.legend()
     return figure

@@ -40,6 +40,10 @@ class Part:
     drawings: Mapping[str, Callable[[], "Drawing"]] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
+    def drawn(self) -> list[Plot]:
+        """Return the plots that show something."""
+        return [plot for plot in self.plots if not plot.is_empty]
+
 
 @dataclass(frozen=True)
 class Reproduction:
@@ -65,8 +69,8 @@ def page(found: Reproduction) -> Page:
     sections = []
     for part in found.parts:
         blocks: list[Block] = [*map(Text, part.notes), *part.tables]
-        if part.plots:
-            blocks.append(Figures([page_figure(plot) for plot in part.plots]))
+        if plots := part.drawn():
+            blocks.append(Figures([page_figure(plot) for plot in plots]))
         blocks.append(Text(f"All numbers: {', '.join(_files(part))}.", is_note=True))
         sections.append(Section(part.name, part.title, blocks))
     facts = Table("Facts", ["what", "value"], list(map(list, found.facts.items())))
@@ -81,7 +85,7 @@ def page(found: Reproduction) -> Page:
 
 
 def _files(part: Part) -> list[str]:
-    drawn = [plot.name for plot in part.plots] + list(part.drawings)
+    drawn = [plot.name for plot in part.drawn()] + list(part.drawings)
     names = [f"{name}.csv" for name in part.frames]
     return names + [f"{name}.{suffix}" for name in drawn for suffix in FORMATS]
 
@@ -94,11 +98,7 @@ def to_text(found: Reproduction) -> str:
     for part in found.parts:
         parts += [f"## {part.title}\n", *(f"{note}\n" for note in part.notes)]
         parts += map(to_markdown, part.tables)
-        parts += [
-            f"![{plot.title}]({part.name}/{plot.name}.svg)\n"
-            for plot in part.plots
-            if plot.name not in part.drawings
-        ]
+        parts += [f"![{plot.title}]({part.name}/{plot.name}.svg)\n" for plot in part.drawn()]
         parts += [f"![{name}]({part.name}/{name}.svg)\n" for name in part.drawings]
     parts += ["## Protocol\n", *(f"{words}\n" for words in found.protocol)]
     parts.append("".join(f"- {what}: {value}\n" for what, value in found.facts.items()))
@@ -118,7 +118,7 @@ def write_reproduction(found: Reproduction, out: Path) -> None:
         for name, frame in part.frames.items():
             with new_file(folder / f"{name}.csv") as temporary:
                 frame.write_csv(temporary)
-        drawings = {plot.name: draw(plot) for plot in part.plots}
+        drawings = {plot.name: draw(plot) for plot in part.drawn()}
         drawings |= {name: make() for name, make in part.drawings.items()}
         for name, figure in drawings.items():
             for suffix in FORMATS:
