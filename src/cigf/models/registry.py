@@ -37,6 +37,7 @@ from cigf.models.implicit_factors import check_installed
 from cigf.models.item_knn import ItemKNN, ItemKNNConfig
 from cigf.models.lightgcn import LightGCN, LightGCNConfig, LightGCNMultiConfig
 from cigf.models.matn import MATN, MATNConfig
+from cigf.models.mb_gmn import MBGMN, MBGMNConfig
 from cigf.models.mbgcn import MBGCN, MBGCNConfig
 from cigf.models.ngcf import NGCF, NGCFConfig, NGCFMultiConfig
 from cigf.models.nmtr import NMTR, NMTRConfig
@@ -91,6 +92,7 @@ MODELS: dict[str, ModelEntry] = {
     "lightgcn-m": ModelEntry(LightGCNMultiConfig, LightGCN, lightgcn.DEFAULTS, check_weights),
     "ghcf": ModelEntry(GHCFConfig, GHCF, ghcf.DEFAULTS, ghcf.check, ghcf.whole_users),
     "mbgcn": ModelEntry(MBGCNConfig, MBGCN, mbgcn.DEFAULTS, check_several),
+    "mb-gmn": ModelEntry(MBGMNConfig, MBGMN, check=check_several),
     "dipn": ModelEntry(DIPNConfig, DIPN, dipn.DEFAULTS, dipn.check),
     "matn": ModelEntry(MATNConfig, MATN, matn.DEFAULTS, check_several),
     "nmtr": ModelEntry(NMTRConfig, NMTR, nmtr.DEFAULTS, nmtr.check),
