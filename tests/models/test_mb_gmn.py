@@ -57,7 +57,7 @@ def test_gradients_do_not_depend_on_the_chunks(monkeypatch):
         model.loss(model.encode(BehaviorGraph.build(matrices), batch.users), batch).sum().backward()
         gradients.append([p.grad for p in model.parameters()])
     for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
 
 
 @pytest.mark.parametrize("n_messages", [1, 3])
