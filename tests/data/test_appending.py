@@ -57,6 +57,21 @@ def test_held_out_pairs_are_known_again():
     assert pairs_of(split, split.train.target) < pairs(known, known.target)
 
 
+@pytest.mark.parametrize(("options", "expected"), [({}, False), ({"split": "none"}, True)])
+def test_times_are_kept_where_all_are_known(options, expected):
+    split, _ = split_of(OLD, valid_share=0, **options)
+    appended = append_events(everything(split), read_events(frame(LATER), ReadOptions()))
+    known = appended.known
+    assert [times is not None for times in known.times] == [expected] * 3
+    if not expected:
+        return
+    for behavior, name in enumerate(NAMES):
+        last = {(u, i): 1000 * t for u, i, b, t in [*OLD, *LATER] if b == name}  # seconds
+        users, items = known.interactions[behavior].nonzero()
+        ids = zip(known.users.external(users), known.items.external(items), strict=True)
+        assert [last[pair] for pair in ids] == known.times[behavior].tolist()
+
+
 def test_new_pairs_are_counted_once():
     _, known, appended = append([*LATER, *LATER])
     old = [{(u, i) for u, i, b, _ in OLD if b == name} for name in NAMES]

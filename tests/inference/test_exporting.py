@@ -132,7 +132,8 @@ def make(path, name, config):
 
 
 WITHOUT_FACTORS = ("nmtr", "touched-first", "touched-first-conversion", "item-knn", "ease")
-EXPORTED = [(name, {}) for name in MODELS if name not in WITHOUT_FACTORS]
+OPTIONS = {"dipn": {"encoder": "set"}}  # its other encoder needs times
+EXPORTED = [(name, OPTIONS.get(name, {})) for name in MODELS if name not in WITHOUT_FACTORS]
 EXPORTED += [("cigf", {"head": "bilinear"}), ("cigf", {"head": "shared-bottom"})]
 EXPORTED += [("nmtr", {"unit": "gmf"})]
 REFUSED = [("cigf", {"head": "mmoe"}), ("cigf", {"head": "ple"}), ("nmtr", {"unit": "mlp"})]

@@ -57,7 +57,12 @@ class Appended:
 
 
 def everything(split: Split) -> Dataset:
-    """Return all pairs of a split, those that were held out among them."""
+    """Return all pairs of a split, those that were held out among them.
+
+    The times of held-out pairs are not kept anywhere, so where some were, there are none.
+    """
+    if not any(m.nnz for m in split.withheld) and not any(map(len, split.test.values())):
+        return split.train
     return split.history("test").merged(as_matrices(split.train, split.test))
 
 
@@ -82,10 +87,7 @@ def append_events(old: Dataset, events: Interactions) -> Appended:
         frame[TIME].to_numpy() if events.has_times else None,
     )
     fresh = build_dataset(coded, old.behaviors, users, items)
-    shape = (len(users), len(items))
-    moved = tuple(matrix_from_keys(_moved(m, shape[1]), shape) for m in old.interactions)
-    none = (None,) * len(moved)
-    known = Dataset(old.behaviors, users, items, moved, none).merged(fresh.interactions)
+    known = build_dataset(_joined(old, coded), old.behaviors, users, items)
     n_pairs = [sum(m.nnz for m in data.interactions) for data in (known, old)]
     if n_pairs[0] == n_pairs[1]:
         raise DataError(
@@ -93,6 +95,21 @@ def append_events(old: Dataset, events: Interactions) -> Appended:
             "already; give events that came later"
         )
     return Appended(known, fresh, old.n_users, old.n_items, len(frame))
+
+
+def _joined(old: Dataset, later: CodedEvents) -> CodedEvents:
+    """Return old pairs and later events; with times where all have some."""
+    timed = [times for times in old.times if times is not None]
+    times = None
+    if later.times is not None and len(timed) == len(old.times):
+        times = np.concatenate([*timed, later.times])
+    numbers = np.arange(len(old.behaviors), dtype=np.uint8)
+    return CodedEvents(
+        np.concatenate([*map(pair_rows, old.interactions), later.users]),
+        np.concatenate([*(m.indices for m in old.interactions), later.items], dtype=np.int64),
+        np.concatenate([np.repeat(numbers, [m.nnz for m in old.interactions]), later.behaviors]),
+        times,
+    )
 
 
 def _grown(known: IdMap, ids: pl.Series) -> IdMap:
