@@ -10,9 +10,9 @@ import time
 import polars as pl
 import pytest
 import torch
-from command_line import N_USERS, QUICK, fails, run
 
 from cigf.inference.recommender import TrainedRecommender
+from command_line import N_USERS, QUICK, fails, run
 
 
 def test_train_says_what_it_wrote_and_what_comes_next(trained, tmp_path, dataset):
@@ -224,6 +224,13 @@ def test_recommend_reads_events_of_known_and_new_users(trained, tmp_path):
 )
 def test_recommend_refuses(trained, options, message):
     assert message in fails("recommend", trained, *options)
+
+
+def test_index_says_where_it_is_and_what_it_finds(trained):
+    said = run("index", trained, "--probes", 3).stderr
+    assert "artifact/index: recall of the best 10 by score" in said.replace("\n", "")
+    assert "exists already" in fails("index", trained)
+    assert "'lend'" in fails("index", trained, "--behavior", "lend", "--force")
 
 
 def test_similar_finds_items_and_users(trained):

@@ -1,4 +1,5 @@
 import shutil
+import weakref
 from threading import Event as Flag
 
 import pytest
@@ -11,6 +12,7 @@ from cigf.errors import (
     StoppingError,
     UnknownIdError,
 )
+from cigf.inference.indexing import index_artifact
 from cigf.inference.recommender import TrainedRecommender
 from cigf.service.asked import ListOptions, ListRequest
 from cigf.service.event_log import Event
@@ -100,6 +102,16 @@ def test_events_need_a_file(make):
         make(events=False).add_events([Event("u3", "101", "buy", 0)])
 
 
+def test_many_items_are_searched_by_the_index_of_the_artifact(make, folder, monkeypatch):
+    index_artifact(folder)
+    found = []
+    for many in (7, 8):
+        monkeypatch.setattr("cigf.service.model.MANY_ITEMS", many)
+        model = make({"shop": folder}, events=False).models.get(None)
+        found.append(list(model.quick.indexed))
+    assert found == [[2], []]
+
+
 def test_models_by_name(make, folder, tmp_path):
     write_artifact(tmp_path / "other", random_history(1), seed=1)
     service = make({"a": folder, "b": tmp_path / "other"})
@@ -119,6 +131,13 @@ def test_a_reload_replaces_all_models_at_once(make, folder, tmp_path):
     assert service.models.get("shop") is after
     # Whoever holds the old one can still use it.
     assert before.similar("101", 2)[0]
+
+
+def test_a_model_that_was_replaced_is_gone_after_the_reload(service):
+    before = weakref.ref(service.models.get(None))
+    lists(service, "u3", done={"view": ("101",)})
+    service.models.reload()
+    assert before() is None
 
 
 def test_a_reload_that_fails_leaves_everything(make, folder):

@@ -16,6 +16,7 @@ from cigf.cli import (
     fetch,
     generate,
     import_data,
+    index,
     prepare,
     recommend,
     report,
@@ -78,6 +79,7 @@ app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("update")(update.update)
+app.command("index")(index.index)
 app.command("serve")(serve.serve)
 
 

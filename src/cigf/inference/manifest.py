@@ -83,6 +83,11 @@ class Manifest(Config):
     files: dict[str, FileEntry]
     """Every file but the manifest by its name in the folder."""
 
+    @property
+    def version(self) -> str:
+        """A short name of exactly these parameters: a part of their file's hash."""
+        return self.files["model.safetensors"].sha256[:12]
+
 
 def describe_array(array: NDArray[Any]) -> ArrayEntry:
     """Return the manifest's entry of an array."""
@@ -93,12 +98,15 @@ def describe_files(folder: Path) -> dict[str, FileEntry]:
     """Return the manifest's entries of all files below a folder."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
-        path.relative_to(folder).as_posix(): FileEntry(size=path.stat().st_size, sha256=_hash(path))
+        path.relative_to(folder).as_posix(): FileEntry(
+            size=path.stat().st_size, sha256=hash_file(path)
+        )
         for path in paths
     }
 
 
-def _hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file."""
     digest = sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -165,7 +173,7 @@ def check_files(folder: Path, manifest: Manifest, unread: Container[str] = ()) -
             raise ArtifactError(
                 f"{path}: truncated or altered: {size} bytes, the manifest says {entry.size}"
             )
-        if name not in unread and _hash(path) != entry.sha256:
+        if name not in unread and hash_file(path) != entry.sha256:
             raise ArtifactError(f"{path}: altered: its sha256 is not the manifest's")
 
 

@@ -3,7 +3,7 @@
 It needs no torch; what does comes from a `TorchSide`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 
 from cigf.data.dataset import Dataset
 from cigf.inference.quick import Floats, best
+
+MANY_ITEMS = 100_000
+"""From here on an index pays (benchmarks/bench_catalog.py)."""
+
+SPARE = 200
+"""Candidates beyond the length of a list: recall rises little after that."""
 
 Rows = NDArray[np.int64]
 
@@ -82,19 +88,43 @@ class Ranked:
     others: tuple[Floats, ...] = field(default=(), repr=False)
 
 
+@runtime_checkable
+class Finder(Protocol):
+    """Finds the items whose scores are about the largest."""
+
+    def find(self, user: Any, n: int) -> Rows:
+        """Return about the n best items of a user, in ascending order."""
+        ...
+
+
 class QuickModel:
     """Lists by rows, for a few users at a time.
 
     Args:
         history: What is known about the users.
         scores: The scores of a behavior.
+        finders: By behavior, what finds candidates among very many items.
+        many: From so many items on, lists from few items score only these.
     """
 
-    def __init__(self, history: Dataset, scores: Callable[[int], Scores]) -> None:
+    def __init__(
+        self,
+        history: Dataset,
+        scores: Callable[[int], Scores],
+        finders: Mapping[int, Finder] | None = None,
+        many: int = MANY_ITEMS,
+    ) -> None:
         self.history = history
         self.scores = scores
+        self._finders = dict(finders or {})
+        self._is_large = history.n_items >= many
         # The history never changes, so what is counted once stays right.
         self._popularity = lru_cache(maxsize=None)(self._count)
+
+    @property
+    def indexed(self) -> Collection[int]:
+        """Behaviors that have an index."""
+        return self._finders.keys()
 
     def known(self, row: int) -> Known:
         """Return what a user of training did."""
@@ -106,13 +136,34 @@ class QuickModel:
 
     def rank(self, asks: Sequence[Ask]) -> list[Ranked]:
         """Return the list of each; those that predict the same are scored in one product."""
-        answers: dict[int, Ranked] = {}
-        for behavior in {ask.behavior for ask in asks}:
-            numbers = [n for n, ask in enumerate(asks) if ask.behavior == behavior]
+        answers = dict(self._from_few(asks))
+        rest = [number for number in range(len(asks)) if number not in answers]
+        for behavior in {asks[number].behavior for number in rest}:
+            numbers = [number for number in rest if asks[number].behavior == behavior]
             scores = self._score(behavior, [asks[n] for n in numbers])
             for number, row in zip(numbers, scores, strict=True):
                 answers[number] = self._add_others(asks[number], _list(asks[number], row))
         return [answers[number] for number in range(len(asks))]
+
+    def _from_few(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Ranked]]:
+        """Yield number and list of those asks for which few items need to be scored."""
+        for number, ask in enumerate(asks):
+            if self._is_large and not ask.is_popularity:
+                source = self.scores(ask.behavior)
+                user = _user(source, ask)
+                items = few_items(ask)
+                wanted = ask.k if items is None else 0
+                if items is None and ask.behavior in self._finders:
+                    # Some of the best are hidden, and the last of them may be found wrongly.
+                    n = ask.k + len(hidden_items(ask)) + SPARE
+                    items = self._finders[ask.behavior].find(user, n)
+                if items is not None:
+                    items = np.setdiff1d(items, hidden_items(ask), assume_unique=True)
+                    scores = source.score_some(user, items)
+                    places = best(scores, ask.k)
+                    if len(places) >= wanted:
+                        ranked = Ranked(items[places], scores[places])
+                        yield number, self._add_others(ask, ranked)
 
     def _add_others(self, ask: Ask, ranked: Ranked) -> Ranked:
         if not ask.scores:
@@ -158,6 +209,25 @@ def _list(ask: Ask, scores: Floats) -> Ranked:
         scores[ask.deny] = -np.inf
     items = best(scores, ask.k)
     return Ranked(items.astype(np.int64), scores[items])
+
+
+def few_items(ask: Ask) -> Rows | None:
+    """Return the only items that a list may have, ascending; None: it may have all."""
+    items = ask.allow
+    if ask.only == "touched":
+        touched = _touched(ask)
+        items = touched if items is None else np.intersect1d(items, touched, assume_unique=True)
+    return items
+
+
+def hidden_items(ask: Ask) -> Rows:
+    """Return items that a list may not have, ascending."""
+    parts = [ask.known[behavior] for behavior in ask.excluded]
+    if ask.only == "new":
+        parts.append(_touched(ask))
+    if ask.deny is not None:
+        parts.append(ask.deny)
+    return np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
 
 
 def _keep(scores: Floats, items: Rows) -> None:

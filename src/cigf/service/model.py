@@ -1,6 +1,6 @@
 """ServedModel: a loaded model that answers in external ids, which requests give as text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cigf.errors import UnknownIdError
+from cigf.inference.index import ItemIndex, load_index
 from cigf.inference.opened import OpenArtifact, open_artifact
-from cigf.inference.quick_model import Ask, Known, QuickModel, Ranked, Scores
+from cigf.inference.quick_model import MANY_ITEMS, Ask, Known, QuickModel, Ranked, Scores
 from cigf.inference.quick_neighbors import QuickNeighbors
 from cigf.inference.quick_scores import FactorScores
 from cigf.service.asked import ListOptions
@@ -69,7 +70,7 @@ class ServedModel:
         self.torch: Late[TorchSide] = Late(self._load_torch, f"cigf-load-{name}")
         self.recent: Recent[Newcomer] = Recent(RECENT_USERS)
         self._scores = lru_cache(maxsize=None)(self._make_scores)
-        self.quick = QuickModel(history, self._scores)
+        self.quick = QuickModel(history, self._scores, dict(self._finders()))
         self.warm_up()
 
     @classmethod
@@ -84,7 +85,7 @@ class ServedModel:
     @cached_property
     def version(self) -> str:
         """A short name of exactly these parameters: a part of their file's hash."""
-        return self.manifest.files["model.safetensors"].sha256[:12]
+        return self.manifest.version
 
     @property
     def can_fold_in(self) -> bool:
@@ -182,6 +183,13 @@ class ServedModel:
         from cigf.inference.torch_side import TorchSide  # takes longer than all else together
 
         return TorchSide.load(self.opened)
+
+    def _finders(self) -> Iterator[tuple[int, ItemIndex]]:
+        """Yield the index of the artifact, if it has one and enough items for it to pay."""
+        if len(self.items) >= MANY_ITEMS:
+            index = load_index(self.opened.path, self.version)
+            if index is not None:
+                yield self.behaviors.index(index.about.behavior), index
 
     def _make_scores(self, behavior: int) -> Scores:
         factors = self.opened.factors(self.behaviors.names[behavior])

@@ -5,6 +5,7 @@ from pathlib import Path
 from threading import Lock
 
 from cigf.errors import UnknownIdError, did_you_mean
+from cigf.service.memory import give_back
 from cigf.service.model import ServedModel
 
 
@@ -56,6 +57,7 @@ class Models:
             for model in loaded.values():
                 model.torch.get()
             self._loaded = loaded
+            give_back()
             return list(self._loaded.values())
 
     def _load(self) -> dict[str, ServedModel]:

@@ -70,11 +70,17 @@ class Worker(Generic[Job, Result]):
         self._thread.join()
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            gathered, ends = self._gather(first)
-            self._do(gathered)
-            if ends:
-                return
+        while self._take_turn():
+            pass
+
+    def _take_turn(self) -> bool:
+        # A function of its own, so that a thread that waits holds no job, and no model with it.
+        first = self._queue.get()
+        if first is None:
+            return False
+        gathered, ends = self._gather(first)
+        self._do(gathered)
+        return not ends
 
     def _gather(self, first: _Waiting[Job, Result]) -> tuple[list[_Waiting[Job, Result]], bool]:
         gathered, size = [first], first.size
