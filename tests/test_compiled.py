@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cigf import compiled
-from cigf.compiled import n_threads, run, split, switched, threads_for_kernels, usable
+from cigf.compiled import n_threads, run, split, split_evenly, switched, threads_for_kernels, usable
 
 
 @pytest.fixture
@@ -35,6 +35,14 @@ def test_one_heavy_row_leaves_the_other_parts_empty(four_threads):
 def test_little_work_is_one_part(four_threads):
     assert split(np.ones(100, np.int64)).tolist() == [0, 100]
     assert split(np.empty(0, np.int64)).tolist() == [0, 0]
+
+
+def test_even_parts(four_threads):
+    assert split_evenly(100).tolist() == [0, 100]
+    assert split_evenly(0).tolist() == [0, 0]
+    borders = split_evenly(10_007, 3)
+    assert (borders[0], borders[-1], len(borders)) == (0, 10_007, 17)
+    assert set(np.diff(borders)) == {625, 626}
 
 
 def test_every_row_is_visited_once_and_by_several_threads(four_threads):

@@ -120,10 +120,20 @@ def split(work: NDArray[np.int64]) -> NDArray[np.int64]:
         Borders of the parts, shape (parts + 1,): from 0 to the number of rows.
     """
     total = int(work.sum())
-    threads = n_threads()
-    parts = threads * _PARTS_PER_THREAD if threads > 1 and total > _LEAST_WORK else 1
+    parts = _n_parts(total)
     inner = np.searchsorted(np.cumsum(work), np.arange(1, parts) * (total / parts), side="right")
     return np.concatenate([[0], inner, [len(work)]]).astype(np.int64)
+
+
+def split_evenly(n_rows: int, work: int = 1) -> NDArray[np.int64]:
+    """Cut rows that cost the same into parts: as `split` does, without an array of their costs."""
+    parts = _n_parts(n_rows * work)
+    return np.arange(parts + 1) * n_rows // parts
+
+
+def _n_parts(work: int) -> int:
+    threads = n_threads()
+    return threads * _PARTS_PER_THREAD if threads > 1 and work > _LEAST_WORK else 1
 
 
 def run(function: Callable[..., Any], borders: NDArray[np.int64], *arguments: Any) -> None:

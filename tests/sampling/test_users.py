@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cigf.compiled import switched
 from cigf.data.dataset import build_matrix
 from cigf.sampling.config import SamplingConfig
 from cigf.sampling.users import BehaviorSampler, UserSampler
@@ -110,3 +111,12 @@ def test_a_behavior_without_events_gives_no_pairs():
 def test_sizes_must_be_positive(option):
     with pytest.raises(ValueError, match="greater than 0"):
         SamplingConfig(**{option: 0})
+
+
+def test_compiled_kernels_draw_what_numpy_draws():
+    found = []
+    for on in (True, False):
+        with switched(on=on):
+            found.append(list(sampler(seed=5)[1].epoch(1)))
+    assert len(found[0]) == 3
+    assert all(map(same, *found))

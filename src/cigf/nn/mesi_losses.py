@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cigf.compiled import run, split
+from cigf.compiled import run, split, split_evenly
 from cigf.nn import mesi_kernels as kernels
 from cigf.shapes import Pairs
 
@@ -53,7 +53,7 @@ class _Losses(torch.autograd.Function):
         to_experts, to_gates = x.new_empty(2, 2, n_pairs, n_tasks)
         run(
             kernels.pair_losses,
-            split(np.full(n_pairs, 2 * n_tasks)),
+            split_evenly(n_pairs, 2 * n_tasks),
             *_arrays(x, x_gates, y, y_gates, rows, chosen.view(2, n_pairs)),
             borders,
             np.float32(scale),

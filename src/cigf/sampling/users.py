@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cigf import compiled
 from cigf.data.dataset import Matrix, contains, matrix_from_keys, pair_keys, union_of
 from cigf.sampling.config import SamplingConfig
 from cigf.seeding import numpy_generator
@@ -61,7 +62,8 @@ class BehaviorSampler:
     """
 
     def __init__(self, matrix: Matrix) -> None:
-        self._starts = np.asarray(matrix.indptr[:-1], dtype=np.int64)
+        self._offsets = np.asarray(matrix.indptr, dtype=np.int64)
+        self._starts = self._offsets[:-1]
         self._degrees = np.diff(matrix.indptr).astype(np.int64)
         self._items = matrix.indices
         self._keys = pair_keys(matrix)
@@ -129,16 +131,26 @@ class BehaviorSampler:
         self, users: NDArray[np.int64], generator: np.random.Generator
     ) -> NDArray[np.int64]:
         items = generator.integers(self._n_items, size=len(users))
-        wrong = np.flatnonzero(contains(self._keys, users * self._n_items + items))
+        wrong = np.flatnonzero(self._has(users, items))
         for _ in range(_MOST_REDRAWS):
             if not len(wrong):
                 return items
             items[wrong] = generator.integers(self._n_items, size=len(wrong))
-            hit = contains(self._keys, users[wrong] * self._n_items + items[wrong])
-            wrong = wrong[hit]
+            wrong = wrong[self._has(users[wrong], items[wrong])]
         for place in wrong:
             items[place] = generator.choice(self._free_items(int(users[place])))
         return items
+
+    def _has(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the pairs are known; both ways give the same answers."""
+        if not compiled.usable():
+            return contains(self._keys, users * self._n_items + items)
+        from cigf.sampling.kernels import has_pairs  # needs numba
+
+        found = np.empty(len(users), np.bool_)
+        borders = compiled.split_evenly(len(users))
+        compiled.run(has_pairs, borders, self._offsets, self._items, users, items, found)
+        return found
 
     def _free_items(self, user: int) -> NDArray[np.int64]:
         start = self._starts[user]
