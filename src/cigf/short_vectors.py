@@ -23,6 +23,14 @@ def add_piece(out: Array, at: int, factor: float, source: Array, place: int, siz
 
 
 @inlined
+def set_piece(out: Array, at: int, factor: float, source: Array, place: int, size: int) -> None:
+    """out[at : at + size] = factor * source[place : place + size]."""
+    to, origin = np.uint64(at), np.uint64(place)
+    for d in range(np.uint64(size)):
+        out[to + d] = factor * source[origin + d]
+
+
+@inlined
 def dot_pieces(x: Array, at: int, y: Array, place: int, size: int) -> Any:
     """Inner product of x[at : at + size] and y[place : place + size]."""
     left, right, total = np.uint64(at), np.uint64(place), np.float32(0.0)

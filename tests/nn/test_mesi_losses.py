@@ -45,7 +45,7 @@ def slowly(head, x, y, pairs):
 @pytest.mark.parametrize("scale", [3.0, 300.0])
 def test_equals_the_scores_under_bpr(sizes, scale):
     head, x, y, pairs = setup(sizes, scale)
-    found = head.bpr_losses(head.user_parts(x), head.item_parts(y), pairs)
+    found = head.bpr_losses(x, y, pairs)
     expected = slowly(head, x, y, pairs)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     upstream = torch.tensor([2.0, -0.5, 0.3])
@@ -62,7 +62,7 @@ def test_several_threads_give_the_same_bits(monkeypatch):
     monkeypatch.setattr(compiled, "_LEAST_WORK", 10)
     for threads in (1, 3):
         monkeypatch.setattr(compiled._state, "threads", threads)
-        losses = head.bpr_losses(head.user_parts(x), head.item_parts(y), pairs)
+        losses = head.bpr_losses(x, y, pairs)
         found.append((losses, *torch.autograd.grad(losses.sum(), (x, y, head.gate))))
     assert all(map(torch.equal, *found))
 
@@ -70,5 +70,4 @@ def test_several_threads_give_the_same_bits(monkeypatch):
 def test_other_numbers_than_float32_take_the_other_way():
     head, x, y, pairs = setup([3, 3, 3])
     head = head.double()
-    parts = head.user_parts(x.double()), head.item_parts(y.double())
-    assert head.bpr_losses(*parts, pairs) is None
+    assert head.bpr_losses(x.double(), y.double(), pairs) is None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cigf.compiled import run
+from cigf.compiled import run, split_evenly
 from cigf.graph import kernels
 from cigf.graph.stack import Stack
 
@@ -40,7 +40,7 @@ class _Own(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         side: Side = ctx.side
         columns, chains, n_tables, size = ctx.shape
-        sent = _by_behavior(gradients[0], side.receive).flatten(2)
+        sent = _by_behavior(side, gradients[0].contiguous()).flatten(2)
         if n_tables == 1:  # all behaviors began with the same vectors
             total = _send_back(side, sent, columns)
             return total.view(columns, chains, 1, size), None
@@ -100,11 +100,13 @@ def _by_sender(x: Tensor, scale: Tensor) -> Tensor:
     return x * scale.t().view(scale.shape[1], -1, *[1] * (x.dim() - 1))
 
 
-def _by_behavior(gradient: Tensor, scale: Tensor) -> Tensor:
+def _by_behavior(side: "Side", gradient: Tensor) -> Tensor:
     """Scale each behavior's own rows (rows, C, B, D), and put the behaviors first."""
     rows, chains, n_behaviors, size = gradient.shape
     out = gradient.new_empty(n_behaviors, rows, chains, size)
-    return torch.mul(gradient.permute(2, 0, 1, 3), scale.t()[:, :, None, None], out=out)
+    borders = split_evenly(rows, chains * n_behaviors)
+    run(kernels.by_behavior, borders, *_arrays(gradient, side.receive, out))
+    return out
 
 
 def _send_back(side: "Side", sent: Tensor, columns: int) -> Tensor:

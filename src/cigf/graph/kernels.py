@@ -9,7 +9,7 @@ import numpy as np
 
 from cigf.compiled import inlined, kernel
 from cigf.graph.row_sums import block_sum
-from cigf.short_vectors import Array, add_piece, dot_pieces
+from cigf.short_vectors import Array, add_piece, dot_pieces, set_piece
 
 _TILE = 64
 """Rows whose gathered sums are still in a near cache when they are mixed."""
@@ -151,6 +151,19 @@ def scatter_total(
                 column = np.int64(indices[edge])
                 place = (b * n_rows + r) * width
                 add_piece(flat_out, column * width, scale[column, b], flat_tables, place, width)
+
+
+@kernel
+def by_behavior(gradient: Array, scale: Array, out: Array, first: int, last: int) -> None:
+    """out[b, r, c] = scale[r, b] * gradient[r, c, b]: what each row sends back along its edges."""
+    n_rows, n_chains, n_behaviors, size = gradient.shape
+    flat, flat_out = gradient.reshape(-1), out.reshape(-1)
+    for b in range(n_behaviors):
+        for r in range(first, last):
+            for c in range(n_chains):
+                at = ((b * n_rows + r) * n_chains + c) * size
+                place = ((r * n_chains + c) * n_behaviors + b) * size
+                set_piece(flat_out, at, scale[r, b], flat, place, size)
 
 
 @kernel

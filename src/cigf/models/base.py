@@ -156,17 +156,22 @@ class MultiTaskRecommender(Recommender):
 
     def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
         """BPR of each behavior over its sampled pairs (CIGF eq. 17 without the L2 term)."""
-        users = self.head.user_parts(representations.users)
-        items = self.head.item_parts(representations.items)
+        users, items = representations.users, representations.items
         losses = self.head.bpr_losses(users, items, batch.pairs)
         return self._by_scores(users, items, batch.pairs) if losses is None else losses
 
-    def _by_scores(self, users: Parts, items: Parts, pairs: Sequence[Pairs]) -> Float[Tensor, "B"]:
+    def _by_scores(
+        self,
+        users: Float[Tensor, "u B D"],
+        items: Float[Tensor, "I B D"],
+        pairs: Sequence[Pairs],
+    ) -> Float[Tensor, "B"]:
         sizes = [len(each.rows) for each in pairs]
         rows = torch.cat([each.rows for each in pairs])
         chosen = [*(each.positives for each in pairs), *(each.negatives for each in pairs)]
-        x = _look_up(users, rows)
-        y = tuple(part.view(2, -1, *part.shape[1:]) for part in _look_up(items, torch.cat(chosen)))
+        x = _look_up(self.head.user_parts(users), rows)
+        parts = _look_up(self.head.item_parts(items), torch.cat(chosen))
+        y = tuple(part.view(2, -1, *part.shape[1:]) for part in parts)
         scores = self.head.score_sets(x, y, sizes)
         return torch.stack([bpr(positive, negative) for positive, negative in scores])
 

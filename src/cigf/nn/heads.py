@@ -88,13 +88,16 @@ class Head(nn.Module, ABC):
         ]
 
     def bpr_losses(
-        self, users: Parts, items: Parts, pairs: Sequence[Pairs]
+        self,
+        users: Float[Tensor, "u B D"],
+        items: Float[Tensor, "I B D"],
+        pairs: Sequence[Pairs],
     ) -> Float[Tensor, "B"] | None:
         """Return each task's BPR loss, where a head has a way of its own to compute it in one.
 
         Args:
-            users: Parts of the batch's users.
-            items: Parts of all items.
+            users: Representations of the batch's users.
+            items: Representations of all items.
             pairs: Each task's pairs.
         """
         return None
@@ -157,15 +160,19 @@ class MESIHead(Head):
         ]
 
     def bpr_losses(
-        self, users: Parts, items: Parts, pairs: Sequence[Pairs]
+        self,
+        users: Float[Tensor, "u B D"],
+        items: Float[Tensor, "I B D"],
+        pairs: Sequence[Pairs],
     ) -> Float[Tensor, "B"] | None:
         """All tasks at once by compiled kernels, where there are any."""
-        (x, x_gates), (y, y_gates) = users, items
-        if not compiled.usable(x, y):
+        if not compiled.usable(users, items):
             return None
         from cigf.nn.mesi_losses import mesi_losses  # needs numba
 
-        return mesi_losses((x, x_gates), (y, y_gates), pairs, self.scale)
+        size = users.shape[2]
+        gates = self.gate[:size].t(), self.gate[size:].t(), self.gate_bias
+        return mesi_losses(users, items, gates, pairs, self.scale)
 
     def _weigh(
         self, experts: Float[Tensor, "s n E"], gates: Float[Tensor, "s n _"], behavior: int

@@ -13,11 +13,11 @@ Equations 6-13. Axes: U users, I items, B behaviors, C chains per behavior, D em
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 from cigf.nn.aggregators import Aggregator
 from cigf.nn.attention import BehaviorAttention
+from cigf.nn.layer_sum import sum_layers
 from cigf.shapes import Nodes
 
 ChainName = Literal["reference", "paper", "independent"]
@@ -123,17 +123,12 @@ class CIGCN(nn.Module):
         users = steps[-1].users
         base = Nodes(_select(ego.users, users), ego.items)
         chains = self.chain(steps, ego.map(lambda x: x[:, None, None]), self._attend(ego))
-        total = base.map(lambda x: (len(steps) + 1) * x[:, None])
+        outputs: tuple[list[Tensor], list[Tensor]] = ([], [])
         for layer, (step, h) in enumerate(zip(steps, chains, strict=True), start=1):
             received = h if step.users is users else Nodes(_select(h.users, users), h.items)
-            share = len(steps) + 1 - layer
-            total = Nodes(
-                *(
-                    torch.add(before, self._read(side, x, layer), alpha=share)
-                    for before, side, x in zip(total, received, base, strict=True)
-                )
-            )
-        return total
+            for side, x, ego_side in zip(outputs, received, base, strict=True):
+                side.append(self._read(x, ego_side, layer))
+        return Nodes(*(sum_layers(x, side) for x, side in zip(base, outputs, strict=True)))
 
     def _read(self, h: Tensor, ego: Tensor, layer: int) -> Tensor:
         out: Tensor = self.aggregator(h, ego[:, None, None], layer)

@@ -22,6 +22,54 @@ def _task_of(pair: int, borders: Array) -> int:
 
 
 @kernel
+def gate_logits(x: Array, weight: Array, bias: Array, out: Array, first: int, last: int) -> None:
+    """out[r, k, j] = <x[r, k], weight[j]> + bias[j]: what a node brings to task k's gate.
+
+    Shapes: x (n, B, D), weight (B, D), bias (B,), out (n, B, B).
+    """
+    n_behaviors, size = weight.shape
+    flat, flat_weight, flat_out = x.reshape(-1), weight.reshape(-1), out.reshape(-1)
+    for place in range(first * n_behaviors, last * n_behaviors):
+        for j in range(n_behaviors):
+            logit = dot_pieces(flat, place * size, flat_weight, j * size, size) + bias[j]
+            flat_out[place * n_behaviors + j] = logit
+
+
+@kernel
+def gate_logits_gradient(
+    x: Array,
+    weight: Array,
+    gradient: Array,
+    block_size: int,
+    x_gradient: Array,
+    weight_gradients: Array,
+    bias_gradients: Array,
+    first: int,
+    last: int,
+) -> None:
+    """Add the gradient by nodes to `x_gradient`; those by weight and bias are per block of rows.
+
+    `first` and `last` are blocks, whose borders do not depend on the number of threads.
+    Shapes: gradient (n, B, B); weight_gradients (blocks, B, D); bias_gradients (blocks, B).
+    """
+    n_behaviors, size = weight.shape
+    flat, flat_weight, out = x.reshape(-1), weight.reshape(-1), x_gradient.reshape(-1)
+    flat_gradient, to_weight = gradient.reshape(-1), weight_gradients.reshape(-1)
+    for block in range(first, last):
+        weight_gradients[block] = 0.0
+        bias_gradients[block] = 0.0
+        end = min((block + 1) * block_size, len(x))
+        for place in range(block * block_size * n_behaviors, end * n_behaviors):
+            for j in range(n_behaviors):
+                slope = flat_gradient[place * n_behaviors + j]
+                if slope != 0.0:
+                    bias_gradients[block, j] += slope
+                    at = (block * n_behaviors + j) * size
+                    add_piece(to_weight, at, slope, flat, place * size, size)
+                    add_piece(out, place * size, slope, flat_weight, j * size, size)
+
+
+@kernel
 def pair_losses(
     x: Array,
     x_gates: Array,

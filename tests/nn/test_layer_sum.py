@@ -1,0 +1,27 @@
+"""The sum over layers equals the residuals added one after the other."""
+
+import pytest
+import torch
+
+from cigf.compiled import switched
+from cigf.nn.layer_sum import sum_layers
+
+
+@pytest.mark.parametrize("on", [True, False], ids=["compiled", "torch"])
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_equals_the_residuals_one_after_the_other(n_layers, on):
+    ego = torch.randn(7, 5, requires_grad=True)
+    outputs = [torch.randn(7, 3, 5, requires_grad=True) for _ in range(n_layers)]
+    with switched(on=on):
+        found = sum_layers(ego, outputs)
+    x = ego[:, None].expand(-1, 3, -1)
+    expected = x
+    for output in outputs:
+        x = output + x
+        expected = expected + x
+    torch.testing.assert_close(found, expected)
+    upstream = torch.randn(7, 3, 5)
+    mine = torch.autograd.grad(found, (ego, *outputs), upstream)
+    theirs = torch.autograd.grad(expected, (ego, *outputs), upstream)
+    for gradient, wanted in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(gradient, wanted)
