@@ -164,7 +164,7 @@ def _example(
 ) -> UserLists:
     data = split.train
     user = data.users.ids[row]
-    lists: dict[str, Only] = {"recommended": "all", "discover": "new", "bring back": "touched"}
+    lists: dict[str, Only] = {"overall": "all", "discover": "new", "bring back": "touched"}
     recommended = {
         name: recommender.recommend([user], SHOWN, only=only)["item_id"].cast(pl.String).to_list()
         for name, only in lists.items()
