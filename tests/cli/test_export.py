@@ -4,7 +4,7 @@ import pytest
 from command_line import N_USERS, fails, run
 
 
-@pytest.mark.parametrize("format", ["parquet", "safetensors", "onnx"])
+@pytest.mark.parametrize("format", ["parquet", "safetensors", "onnx", "faiss"])
 def test_export_writes_and_says_what(trained, tmp_path, format):
     out = tmp_path / "out"
     result = run("export", trained, "--format", format, "--out", out, "--behavior", "cart")

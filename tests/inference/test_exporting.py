@@ -3,6 +3,7 @@ import re
 import sys
 from pathlib import Path
 
+import faiss
 import numpy as np
 import onnx
 import onnxruntime
@@ -99,13 +100,17 @@ def test_an_export_says_what_it_is_of(artifact_folder, tmp_path):
     assert json.loads(metadata["item_ids"]) == artifact.history.items.ids.to_list()
 
 
-@pytest.mark.parametrize("format", ["parquet", "safetensors", "onnx"])
+@pytest.mark.parametrize("format", ["parquet", "safetensors", "onnx", "faiss"])
 def test_equal_models_give_equal_bytes(artifact_folder, tmp_path, format):
     artifact = load_artifact(artifact_folder)
     written = []
     for name in ("a", "b"):
         export(artifact, tmp_path / name, format)
-        files = [tmp_path / name] if format != "parquet" else sorted((tmp_path / name).iterdir())
+        files = (
+            [tmp_path / name]
+            if format not in ("parquet", "faiss")
+            else sorted((tmp_path / name).iterdir())
+        )
         written.append([file.read_bytes() for file in files])
     assert written[0] == written[1]
 
@@ -154,6 +159,23 @@ def test_the_graph_scores_as_the_model_does_or_is_refused(name, config, tmp_path
     (found,) = session.run(["scores"], {"users": users})
     expected = scorer.block(torch.from_numpy(users)).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("config", [CONFIG, {**CONFIG, "head": "bilinear"}])
+def test_the_index_finds_the_best_items(tmp_path, config):
+    """With all cells looked into, the items of the largest scores are among the few found."""
+    artifact = make(tmp_path / "artifact", "cigf", config)
+    export(artifact, tmp_path / "index", "faiss")
+    index = faiss.read_index(str(tmp_path / "index" / "items.faiss"))
+    users = pl.read_parquet(tmp_path / "index" / "users.parquet")
+    assert index.ntotal == N_ITEMS
+    index.nprobe = index.nlist
+    found = index.search(users["query"].to_numpy(), 4)[1]
+    best = artifact.scorer().block(torch.arange(N_USERS)).argmax(1).tolist()
+    hits = sum(row in rows for row, rows in zip(best, found, strict=True))
+    assert hits >= N_USERS - 1
+    export(artifact, tmp_path / "factors", "parquet")
+    assert users.drop("query").equals(pl.read_parquet(tmp_path / "factors" / "users.parquet"))
 
 
 def test_opposed_gates_do_not_underflow(tmp_path):

@@ -12,11 +12,11 @@ def export(
     run: RunArgument,
     out: Out,
     format_: Annotated[
-        Literal["parquet", "safetensors", "onnx"],
+        Literal["parquet", "safetensors", "onnx", "faiss"],
         typer.Option(
             "--format",
             help="parquet: a folder of tables; safetensors: one file of arrays; onnx: the scorer "
-            "(extra: onnx).",
+            "(extra: onnx); faiss: the tables with an index of the items (extra: ann).",
         ),
     ],
     behavior: Behavior = None,

@@ -1,4 +1,4 @@
-"""Files for other programs: factors as Parquet or safetensors, the scorer as ONNX."""
+"""Files for other programs: factors as tables or arrays, the scorer as ONNX, an index of items."""
 
 import json
 from collections.abc import Callable
@@ -12,6 +12,8 @@ from safetensors.numpy import save_file
 from cigf.errors import ConfigError, did_you_mean
 from cigf.inference.artifact import Artifact
 from cigf.inference.export_factors import ExportedFactors, exported_factors
+from cigf.inference.opened import Factors
+from cigf.inference.quick import UserFactors
 from cigf.storage import new_file, new_folder, refuse_existing
 
 
@@ -27,8 +29,8 @@ def export(
 
     Args:
         artifact: The model.
-        out: What to write: a folder for parquet, else a file.
-        format: "parquet", "safetensors" or "onnx".
+        out: What to write: a folder for parquet and faiss, else a file.
+        format: "parquet", "safetensors", "onnx" or "faiss".
         behavior: What the scores predict; None: the target.
         force: Replace an existing `out`.
 
@@ -49,24 +51,49 @@ def export(
 
 def write_parquet(factors: ExportedFactors, out: Path, force: bool) -> None:
     """Write a folder: users.parquet, items.parquet, seen.parquet and export.json."""
-    sides = {
-        "users": ("user_id", factors.user_ids, factors.users, factors.user_gates),
-        "items": ("item_id", factors.item_ids, factors.items, factors.item_gates),
-    }
     with new_folder(out, force=force) as folder:
-        for name, (column, ids, vectors, gates) in sides.items():
-            frame = pl.DataFrame(
-                {
-                    column: ids.ids,
-                    "factors": vectors.reshape(len(vectors), -1),
-                    "gates": gates,
-                }
-            )
-            if name == "items":
-                frame = frame.with_columns(bias=pl.Series(factors.item_bias))
-            frame.write_parquet(folder / f"{name}.parquet")
-        factors.seen_pairs.write_parquet(folder / "seen.parquet")
-        (folder / "export.json").write_text(factors.facts.to_json(), encoding="utf-8")
+        _write_tables(factors, folder)
+
+
+def _write_tables(
+    factors: ExportedFactors, folder: Path, queries: NDArray[np.float32] | None = None
+) -> None:
+    users = _table("user_id", factors.user_ids.ids, factors.users, factors.user_gates)
+    if queries is not None:
+        users = users.with_columns(query=pl.Series(queries))
+    items = _table("item_id", factors.item_ids.ids, factors.items, factors.item_gates)
+    users.write_parquet(folder / "users.parquet")
+    items.with_columns(bias=pl.Series(factors.item_bias)).write_parquet(folder / "items.parquet")
+    factors.seen_pairs.write_parquet(folder / "seen.parquet")
+    (folder / "export.json").write_text(factors.facts.to_json(), encoding="utf-8")
+
+
+def _table(
+    column: str, ids: pl.Series, vectors: NDArray[np.float32], gates: NDArray[np.float32]
+) -> pl.DataFrame:
+    flat = vectors.reshape(len(vectors), -1)
+    return pl.DataFrame({column: ids, "factors": flat, "gates": gates})
+
+
+def write_faiss(factors: ExportedFactors, out: Path, force: bool) -> None:
+    """Write the folder of parquet with items.faiss, and in users.parquet what to search it for."""
+    from cigf.inference.index import build_index
+
+    gated = factors.facts.n_experts > 1
+    sides = Factors(
+        factors.users,
+        factors.items,
+        factors.user_gates if gated else None,
+        factors.item_gates if gated else None,
+        factors.item_bias if factors.item_bias.any() else None,
+        factors.facts.scale,
+    )
+    index = build_index(sides, factors.facts.dataset, factors.facts.behavior)
+    gates = factors.user_gates if gated else [None] * len(factors.users)
+    queries = [index.query(UserFactors(*user)) for user in zip(factors.users, gates, strict=True)]
+    with new_folder(out, force=force) as folder:
+        _write_tables(factors, folder, np.stack(queries))
+        index.write(folder / "items.faiss")
 
 
 def write_safetensors(factors: ExportedFactors, out: Path, force: bool) -> None:
@@ -110,5 +137,6 @@ WRITERS: dict[str, Callable[[ExportedFactors, Path, bool], None]] = {
     "parquet": write_parquet,
     "safetensors": write_safetensors,
     "onnx": write_onnx,
+    "faiss": write_faiss,
 }
 """What writes each format."""

@@ -81,13 +81,21 @@ class ItemIndex:
 
     def find(self, user: UserFactors, n: int) -> NDArray[np.int64]:
         """Return about the n best items of a user, in ascending order; there may be fewer."""
+        _, rows = self._index.search(self.query(user)[None], min(n, len(self)))
+        return np.sort(rows[0][rows[0] >= 0])
+
+    def query(self, user: UserFactors) -> Floats:
+        """Return the vector that is searched for a user, shape (width,)."""
         # The last coordinate, which evens the items' lengths out, is no user's.
         asked = _user_side(user, self.about)[: self._index.d - 1]
-        padded = np.zeros((1, self._index.d), np.float32)
+        padded = np.zeros(self._index.d, np.float32)
         longest = max(float(np.linalg.norm(asked)), 1e-30)
-        padded[0, : len(asked)] = asked * np.float32(self.about.length / longest)
-        _, rows = self._index.search(padded, min(n, len(self)))
-        return np.sort(rows[0][rows[0] >= 0])
+        padded[: len(asked)] = asked * np.float32(self.about.length / longest)
+        return padded
+
+    def write(self, path: Path) -> None:
+        """Write the vectors as a file of faiss."""
+        _faiss().write_index(self._index, str(path))
 
     def save(self, artifact: Path, *, force: bool = False) -> Path:
         """Write the index into an artifact's folder; return its own.
@@ -96,7 +104,7 @@ class ItemIndex:
             OutputError: There is one, and `force` is off; or it cannot be written.
         """
         with new_folder(artifact / FOLDER, force=force) as folder:
-            _faiss().write_index(self._index, str(folder / _FILE))
+            self.write(folder / _FILE)
             about = {**asdict(self.about), "sha256": hash_file(folder / _FILE)}
             (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         return artifact / FOLDER
