@@ -115,6 +115,8 @@ def notes_of(comparison: Comparison) -> list[str]:
         "items; new: she had none, and it is ranked among the others. Ties count against a model.",
         "Epochs are selected on validation pairs, taken from the training data, unless a model's "
         "file says otherwise (`config.toml` in its folder); nothing was selected on test.",
+        "The rules that stand in every table count all that is known at test time, the validation "
+        "pairs too; a rule among the models counts the training pairs alone, as models do.",
         "Time and memory are those of each run's own process, others running beside it: compare "
         "them only with these.",
     ]
