@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from cigf.cli.comparison_progress import ComparisonProgress
-from cigf.experiment.cell_process import CellProcess, _environment, start_processes
+from cigf.experiment.cell_process import _environment, start_processes
 from cigf.experiment.cells import CellFolder, Outcome, Progress, run_cell
 from cigf.experiment.config import ExperimentConfig
 from cigf.experiment.running import Cell, folder_of
@@ -163,7 +163,7 @@ def wait_for(condition, seconds=90):
         time.sleep(0.02)
 
 
-def test_processes_stop_with_control_c_and_with_the_one_that_started_them(dataset, tmp_path):
+def test_control_c_stops_all_processes_and_says_how_to_go_on(dataset, tmp_path):
     out = tmp_path / "out"
     words = ["compare", dataset, "--models", "autorec", "--seeds", 2, "--out", out, "--jobs", 1]
     settings = ["--set", "training.epochs=100000", "--set", "training.patience=0"]
@@ -180,12 +180,4 @@ def test_processes_stop_with_control_c_and_with_the_one_that_started_them(datase
     assert "Traceback" not in err
     assert len(children) == 1
     assert not any(child.is_running() for child in children)
-
-    before = folder.progress()
-    cell = CellProcess(dataset, folder, "cpu", 1)  # goes on, until its parent is gone
-    wait_for(lambda: folder.progress().epoch > before.epoch or cell.poll() is not None)
-    assert folder.progress().seconds > before.seconds
-    cell.close()
-    wait_for(lambda: cell.poll() is not None)
-    assert cell.poll() == 1
-    assert folder.outcome() is None
+    assert folder.outcome() is None  # to be continued

@@ -3,6 +3,7 @@
 import json
 import re
 
+from cigf.errors import DivergedError
 from cigf.experiment.config import load_experiment
 from command_line import fails, run
 
@@ -33,12 +34,15 @@ def test_tune_says_what_it_tried_and_what_comes_next(dataset, tmp_path):
     assert "trial 0" not in again.stderr  # nothing was left to try
 
 
-def test_tune_without_a_complete_trial_says_so(dataset, tmp_path):
+def test_tune_without_a_complete_trial_says_so(dataset, tmp_path, monkeypatch):
+    def diverge(*arguments, **options):
+        raise DivergedError("the loss became nan")
+
+    monkeypatch.setattr("cigf.experiment.tuning.fit_split", diverge)
     space = tmp_path / "space.toml"
-    wild = SPACE.replace("low = 1e-3, high = 1e-1", "low = 1e30, high = 1e31")
-    wild = wild.replace("epochs = 1", "epochs = 3")
-    space.write_text(wild.replace("autorec", "lightgcn").replace("hidden_size", "embedding_size"))
+    space.write_text(SPACE)
     result = run("tune", dataset, "--space", space, "--trials", 1, "--out", tmp_path / "study")
+    assert "trial 0: failed  -  best -" in result.stderr
     assert "no trial is complete" in result.stderr
 
 

@@ -8,12 +8,12 @@ input, so that a comparison that was killed leaves nobody behind.
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from cigf.data.environment import n_cores
 from cigf.experiment.cells import CellFolder, run_cell
+from cigf.experiment.orphans import end_with_the_parent
 from cigf.experiment.running import Start
 
 _PATIENCE = 5.0
@@ -81,16 +81,10 @@ def _environment(given: Mapping[str, str], threads: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(threads), **given}
 
 
-def _end_with_the_parent() -> None:
-    """Wait until the other end of standard input is closed, then end at once."""
-    sys.stdin.buffer.read()
-    os._exit(1)
-
-
 def main(arguments: list[str]) -> int:
     """Run a cell; return the exit code."""
     dataset, folder, device = arguments
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    end_with_the_parent()
     outcome = run_cell(Path(dataset), CellFolder(Path(folder)), device)
     return 0 if outcome.status == "finished" else 1
 
