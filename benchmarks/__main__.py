@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks import (
+    bench_catalog,
     bench_commands,
     bench_epoch,
     bench_evaluate,
@@ -30,6 +31,7 @@ MODULES: dict[str, ModuleType] = {
     "epoch": bench_epoch,
     "fold-in": bench_fold_in,
     "serving": bench_serving,
+    "catalog": bench_catalog,
     "kills": bench_kills,
     "soak": bench_soak,
     "fast": bench_fast,

@@ -64,6 +64,10 @@ def growth(memory: list[float]) -> float:
 
 
 async def _soak(server: Served, seconds: float) -> tuple[Outcome, int, list[float]]:
+    connection = await connect(server.port)
+    while not is_good(await connection.ask(get("/explain/u1"))):
+        await asyncio.sleep(1.0)  # until all is loaded
+    await connection.close()
     outcome, memory, began = Outcome(), [server.memory_mb], perf_counter()
     reloads = 0
     connections = [await connect(server.port) for _ in range(CONNECTIONS)]

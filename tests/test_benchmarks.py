@@ -12,6 +12,8 @@ import torch
 
 from cigf.experiment.config import load_experiment
 from cigf.graph.bipartite import BehaviorGraph
+from cigf.inference.artifact import load_artifact
+from cigf.inference.opened import open_artifact
 from cigf.models.base import Sizes
 from cigf.models.registry import build_model, parse_model_config
 from cigf.sampling.config import SamplingConfig
@@ -23,7 +25,7 @@ from cigf.training.optimizers import build_optimizer
 # Benchmarks are no part of the installed package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import bench_kills, bench_soak
+from benchmarks import bench_catalog, bench_kills, bench_soak
 from benchmarks.__main__ import MODULES, main
 from benchmarks.bench_epoch import full_loss
 from benchmarks.common import Figure, Options, trained_run
@@ -296,6 +298,19 @@ def test_a_soak_has_no_errors_and_ends_well():
     assert found["answers"].value > 20
     assert found["errors"].value == 0
     assert found["exit code after SIGTERM"].value == 0
+
+
+def test_a_large_catalog_is_made_of_a_small_one(toy_data, tmp_path):
+    artifact = load_artifact(small_artifact(tmp_path / "small", 40, 30))
+    bench_catalog.write_catalog(artifact, tmp_path / "large", 500)
+    large = load_artifact(tmp_path / "large")
+    assert (large.history.n_users, large.history.n_items) == (40, 500)
+    assert 0 < large.history.target.nnz <= artifact.history.target.nnz
+    trained = artifact.representations.items.flatten(1)
+    nearest = torch.cdist(large.representations.items.flatten(1), trained).min(1).values
+    assert nearest.max() < torch.cdist(trained, trained).max()
+    figures = bench_catalog._compared(open_artifact(tmp_path / "large").factors("buy"), 400)
+    assert all(figure.value > 0 for figure in figures)
 
 
 def test_growth_of_memory():

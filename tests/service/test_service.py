@@ -265,6 +265,17 @@ def test_who_did_again_what_she_did_in_training_gets_the_same_list(service):
     assert not after.folded
 
 
+def test_until_all_is_loaded_users_are_as_in_training(service, monkeypatch):
+    model, go = service.models.get(None), Flag()
+    monkeypatch.setattr("cigf.service.model.PATIENCE", 0.01)
+    monkeypatch.setattr(model, "torch", Late(lambda: go.wait(10), "test"))
+    (before,) = lists(service, "u3", exclude=())
+    known, unknown = lists(service, "u3", "nobody", done={"view": ("101", "104")}, exclude=())
+    assert (known.scores, known.folded, known.fallback) == (before.scores, True, False)
+    assert (unknown.folded, unknown.fallback) == (True, True)
+    go.set()
+
+
 def test_users_are_represented_once_per_event(service, monkeypatch):
     model = service.models.get(None)
     side, counts = model.torch.get(), []

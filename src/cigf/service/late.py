@@ -35,9 +35,16 @@ class Late(Generic[Value]):
                 Thread(target=self._run, args=(self._future,), name=self._name, daemon=True).start()
             return self._future
 
-    def get(self) -> Value:
-        """Return the value; raises whatever loading it raised."""
-        return self.start().result()
+    def get(self, seconds: float | None = None) -> Value:
+        """Return the value; raises whatever loading it raised.
+
+        Args:
+            seconds: How long to wait at most; None: as long as it takes.
+
+        Raises:
+            TimeoutError: It is not there by then.
+        """
+        return self.start().result(seconds)
 
     def _run(self, future: "Future[Value]") -> None:
         try:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from cigf.analysis.explanation import Explanation
     from cigf.inference.torch_side import Newcomer, TorchSide
 
+PATIENCE = 2.0
+"""Seconds that a list waits for what represents its user by her events, after the start."""
+
 RECENT_USERS = 20_000
 """So many users who were represented by their events stay so, until they do something more."""
 
@@ -103,12 +106,19 @@ class ServedModel:
         return ask.is_grown and ask.folded is None and self.can_fold_in
 
     def fold(self, asks: Sequence[Ask]) -> list[Ask]:
-        """Represent the users of those lists that need it by what they did, all at once."""
+        """Represent the users of those lists that need it by what they did, all at once.
+
+        Where what it takes is not loaded in time, they stay as they are in training.
+        """
         wanted = [number for number, ask in enumerate(asks) if self.needs_folding(ask)]
         folded = list(asks)
         if wanted:
             users = [(asks[number].known, asks[number].row) for number in wanted]
-            for number, user in zip(wanted, self.torch.get().fold(users), strict=True):
+            try:
+                side = self.torch.get(PATIENCE)
+            except TimeoutError:
+                return folded
+            for number, user in zip(wanted, side.fold(users), strict=True):
                 folded[number] = replace(asks[number], folded=user)
         return folded
 
