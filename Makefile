@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check unit data bench format clean
+.PHONY: help demo setup test check unit data bench docs format clean
 
 help:
 	@echo "make demo    set up, run the whole job on a synthetic shop log, end with recommendations"
 	@echo "make test    set up, run all checks and tests"
 	@echo "make data    tests on real data sets (CIGF_DATA or ../shared/data); minutes"
 	@echo "make bench   benchmarks on real data; minutes"
+	@echo "make docs    build the documentation's site into site/"
 	@echo "make format  format the code"
 
 setup: $(STAMP)
@@ -45,9 +46,13 @@ data: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) demo runs .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo runs site .coverage .mypy_cache .pytest_cache .ruff_cache
