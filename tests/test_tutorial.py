@@ -32,7 +32,9 @@ def test_the_tutorial_runs(tmp_path, monkeypatch):
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, f"{shlex.join(words)}: {done.output}"
     serve = [port if word == "8080" else word for word in serve[1:]]
-    command = [sys.executable, "-m", "cigf", *serve, "--quiet"]
+    # A machine with other work may take long to load what explains.
+    patience = ["--limit", "timeout=300"]
+    command = [sys.executable, "-m", "cigf", *serve, *patience, "--quiet"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert "ready" in server.stderr.readline()
