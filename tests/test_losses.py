@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cigf.losses import bpr, whole_data_square
+from cigf.losses import bpr, softmax_of_lists, whole_data_square
 
 
 def brute_force(users, items, relation, positive, negative_weight):
@@ -71,3 +71,19 @@ def test_bpr_by_hand_and_where_it_would_overflow():
     expected = (np.log1p(np.exp(-1.0)) + 600.0) / 2
     assert bpr(positive, negative).item() == pytest.approx(expected)
     assert bpr(torch.empty(0), torch.empty(0)).item() == 0.0
+
+
+def test_softmax_of_lists_is_the_cross_entropy_of_each_user():
+    positives = torch.tensor([1.0, -2.0, 0.5])
+    sampled = torch.tensor([[0.0, -torch.inf], [3.0, 1.0], [-torch.inf, -torch.inf]])
+    listed, owners = torch.tensor([2.0, 90.0, -1.0]), torch.tensor([0, 1, 0])
+    lists = ([1.0, 0.0, 2.0, -1.0], [-2.0, 3.0, 1.0, 90.0], [0.5])
+    expected = np.mean([np.logaddexp.reduce(each) - each[0] for each in lists])
+    found = softmax_of_lists(positives, sampled, listed, owners)
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_softmax_of_lists_without_users_is_0():
+    nothing = torch.zeros(0, requires_grad=True)
+    nobody = torch.zeros(0, dtype=torch.int64)
+    assert softmax_of_lists(nothing, torch.zeros(0, 3), nothing, nobody).item() == 0.0

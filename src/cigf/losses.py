@@ -60,3 +60,31 @@ def whole_data_square(
     scores = (embedding(rows, weighted) * embedding(positives, item_factors)).sum(dim=1)
     at_positives = (1.0 - negative_weight) * scores.square() - 2.0 * scores + 1.0
     return at_positives.sum() + negative_weight * (of_users * of_items).sum()
+
+
+def softmax_of_lists(
+    positives: Float[Tensor, "u"],
+    sampled: Float[Tensor, "u s"],
+    listed: Float[Tensor, "m"],
+    owners: Int64[Tensor, "m"],
+) -> Float[Tensor, ""]:
+    """Cross-entropy of each user's positive against sampled items and a list of her own; mean.
+
+    0 without users.
+
+    Args:
+        positives: Score of each user's positive item.
+        sampled: Scores of sampled items, -inf where one is not to count. Add the logarithm of
+            what share of the catalog was sampled, so that they stand for all of it.
+        listed: Scores of the users' own lists, one after the other, without the positives.
+        owners: User of each entry of the lists.
+    """
+    if not len(positives):
+        return positives.sum()
+    highest = positives.detach().clone()
+    if sampled.shape[1]:
+        highest = torch.maximum(highest, sampled.detach().amax(1))
+    highest = highest.scatter_reduce(0, owners, listed.detach(), "amax")
+    total = (positives - highest).exp() + (sampled - highest[:, None]).exp().sum(1)
+    total = total.index_add(0, owners, (listed - highest[owners]).exp())
+    return (total.log() + highest - positives).mean()

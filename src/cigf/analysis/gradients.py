@@ -52,7 +52,7 @@ def gradient_conflicts(
         encoded = model.encode(graph, batch.users)
     inputs = tuple(side.detach().requires_grad_() for side in (encoded.users, encoded.items))
     with torch.enable_grad():
-        losses = model.loss(Representations(*inputs), batch)
+        losses = model.loss(Representations(inputs[0], inputs[1]), batch)
         gradients = [_gradient(loss, inputs) for loss in losses]
     n_inputs = inputs[0].shape[1]
     named = n_inputs == len(behaviors)

@@ -103,7 +103,7 @@ def fit_split(
     with torch.no_grad():
         encoded = model.encode(graph)
         memory = {name: tensor.cpu() for name, tensor in model.remember(graph).items()}
-    representations = Representations(encoded.users.cpu(), encoded.items.cpu())
+    representations = encoded.cpu()
     valid = validate(model) if validate else None
     return Fitted(model, representations, memory, result, valid)
 

@@ -49,6 +49,9 @@ from cigf.models.registry import build_model, parse_model_config
 from cigf.ranking import Scorer
 from cigf.storage import new_folder
 
+_KEPT = "kept."
+"""How the names of what scorers need besides vectors begin."""
+
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
@@ -152,7 +155,11 @@ def save_artifact(
     """
     with new_folder(path, force=force) as folder:
         arrays = save_tensors(folder / MODEL, dict(model.state_dict()))
-        vectors = {"users": representations.users, "items": representations.items}
+        vectors = {
+            "users": representations.users,
+            "items": representations.items,
+            **{f"{_KEPT}{name}": tensor for name, tensor in representations.kept.items()},
+        }
         arrays |= save_tensors(folder / REPRESENTATIONS, vectors)
         if memory:
             arrays |= save_tensors(folder / MEMORY, dict(memory))
@@ -212,7 +219,12 @@ def _load_representations(path: Path, manifest: Manifest) -> Representations:
         if name not in tensors or tensors[name].dim() != 3 or len(tensors[name]) != n:
             found = tuple(tensors[name].shape) if name in tensors else "missing"
             raise ArtifactError(f"{path}: {name} is {found}; the manifest demands ({n}, B, D)")
-    return Representations(tensors["users"], tensors["items"])
+    kept = {
+        name.removeprefix(_KEPT): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(_KEPT)
+    }
+    return Representations(tensors["users"], tensors["items"], kept)
 
 
 def _load_model(folder: Path, manifest: Manifest) -> Recommender:

@@ -5,7 +5,7 @@ Axes: U users, I items, B behaviors (or the model's own number of representation
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -54,10 +54,17 @@ class Representations:
     Args:
         users: One row per requested user, shape (u, B, D).
         items: One row per item, shape (I, B, D); of another width where scores are no products.
+        kept: What else the model's scorers need of the graph: tensors by name.
     """
 
     users: Float[Tensor, "u B D"]
     items: Float[Tensor, "I B _"]
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def cpu(self) -> "Representations":
+        """Return them on the CPU."""
+        kept = {name: tensor.cpu() for name, tensor in self.kept.items()}
+        return Representations(self.users.cpu(), self.items.cpu(), kept)
 
 
 class Recommender(nn.Module, ABC):
@@ -78,7 +85,10 @@ class Recommender(nn.Module, ABC):
     with fewer rows; without any, it cannot be trained on sub-graphs."""
 
     def forward(self, graph: BehaviorGraph, batch: Batch) -> Float[Tensor, "B"]:
-        """Return the losses of a batch, encoding the graph for it."""
+        """Return the losses of a batch, encoding the graph for it: what a step minimizes.
+
+        A model that has to hide from the graph what it learns from says otherwise.
+        """
         return self.loss(self.encode(graph, batch.users), batch)
 
     @abstractmethod

@@ -11,6 +11,7 @@ from cigf.data.dataset import Dataset
 from cigf.errors import ConfigError, did_you_mean
 from cigf.models import (
     autorec,
+    cigf_plus,
     dipn,
     direct,
     dmf,
@@ -27,6 +28,7 @@ from cigf.models.autorec import AutoRec, AutoRecConfig
 from cigf.models.base import Recommender, Sections, Sizes
 from cigf.models.bpr_mf import BPRMF, BPRMFConfig
 from cigf.models.cigf import CIGF, CIGFConfig
+from cigf.models.cigf_plus import CIGFPlus, CIGFPlusConfig
 from cigf.models.dipn import DIPN, DIPNConfig
 from cigf.models.dmf import DMF, DMFConfig
 from cigf.models.ease import EASE, EASEConfig
@@ -75,6 +77,7 @@ _DIRECT = direct.DEFAULTS
 
 MODELS: dict[str, ModelEntry] = {
     "cigf": ModelEntry(CIGFConfig, CIGF),
+    "cigf-plus": ModelEntry(CIGFPlusConfig, CIGFPlus, cigf_plus.DEFAULTS),
     "popularity": ModelEntry(PopularityConfig, Popularity, _DIRECT),
     "touched-first": ModelEntry(TouchedFirstConfig, TouchedFirst, _DIRECT, check_several),
     "touched-first-conversion": ModelEntry(

@@ -3,6 +3,7 @@
 from cigf.ranking.counts import rank_counts
 from cigf.ranking.factors import Corrections, ScoreFactors
 from cigf.ranking.parts import PartsScorer
+from cigf.ranking.related import RelatedScorer
 from cigf.ranking.scorer import Scorer
 from cigf.ranking.sparse import SparseScorer
 from cigf.ranking.topk import NO_ITEM, Only, top_k
@@ -12,6 +13,7 @@ __all__ = [
     "Corrections",
     "Only",
     "PartsScorer",
+    "RelatedScorer",
     "ScoreFactors",
     "Scorer",
     "SparseScorer",

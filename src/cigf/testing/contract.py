@@ -65,7 +65,7 @@ class RecommenderContract(ScoringContract):
         matrices = (empty, *random_matrices()[1:])
         model = self.build(matrices)
         batch = self.batch(matrices)
-        loss = model.loss(model.encode(BehaviorGraph.build(matrices), batch.users), batch)
+        loss = model(BehaviorGraph.build(matrices), batch)
         assert torch.isfinite(loss).all()
         assert np.isfinite(all_scores(model, matrices)).all()
 
@@ -76,8 +76,8 @@ class RecommenderContract(ScoringContract):
         # Biases of gates can be at a symmetric point at first: a few steps leave it.
         self.train(model, matrices, 3)
         model.zero_grad()
-        losses = model.loss(model.encode(BehaviorGraph.build(matrices), batch.users), batch)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        losses = model(BehaviorGraph.build(matrices), batch)
+        losses.sum().backward()
         for name, parameter in model.named_parameters():
             if name in self.inert:
                 continue
@@ -141,7 +141,7 @@ class RecommenderContract(ScoringContract):
         for _ in range(2):
             with torch.random.fork_rng([]):
                 torch.manual_seed(0)
-                losses.append(model.loss(model.encode(graph, batch.users), batch))
+                losses.append(model(graph, batch))
         assert torch.equal(losses[0], losses[1])
         assert set(vars(model)) == attributes
         for name, value in model.state_dict().items():

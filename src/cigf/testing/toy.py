@@ -95,8 +95,8 @@ def train_steps(
             used = batch or one_batch(matrices, step, model.learns, sampling)
             torch.manual_seed(step)
             optimizer.zero_grad()
-            loss = model.loss(model.encode(graph, used.users), used).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = model(graph, used).sum()
+            loss.backward()
             optimizer.step()
             losses.append(loss.item())
             if done is not None and done(losses):

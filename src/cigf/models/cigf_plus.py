@@ -1,0 +1,326 @@
+"""CIGF+: CIGF, the evidence of single pairs, and training on rehearsals.
+
+Our own model, not a published one; `docs/models/cigf-plus.md` has its equations and measurements.
+CIGCN and MESI stay its core. Terms are added that see pairs exactly, and all is learned from one
+list per user: a purchase that was hidden from everything, against what she touched and did not
+buy, and against a sample of all else.
+
+Axes: U users, u of a batch, I items, s sampled items, B behaviors, m touched pairs.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from cigf.config import Config
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.graph.evidence import SMALLEST, Evidence, Neighborhoods, n_features
+from cigf.graph.lessons import Lesson
+from cigf.graph.propagation import Normalization
+from cigf.graph.rehearsals import NOTHING, rehearsals
+from cigf.losses import softmax_of_lists
+from cigf.models.base import EVERYONE, Recommender, Representations, Sections, Sizes, look_up
+from cigf.models.cigf import CIGF, CIGFConfig
+from cigf.nn.blocks import MESIBlock
+from cigf.nn.heads import MESIHead
+from cigf.nn.pair_network import PairNetwork
+from cigf.ranking import Corrections, RelatedScorer, ScoreFactors, Scorer
+from cigf.shapes import Batch
+
+DEFAULTS: Sections = {
+    "sampling": {
+        "users_per_epoch": EVERYONE,
+        "batch_size": 512,
+        "positives_per_user": 1,
+        "negatives_per_positive": 0,
+    },
+    "training": {
+        "epochs": 10,
+        "learning_rate": 1e-2,
+        "schedule": "linear",
+        "l2": 0.0,
+        "metric": "ndcg@10/full",
+        "evaluate_every": 2,
+        "patience": 0,
+    },
+}
+"""Chosen on purchases held out of Taobao-15K's training data."""
+
+Floats = NDArray[np.float32]
+
+QUICK = 10.0
+"""How much faster the few weights of the exact terms move than the networks' under equal steps."""
+
+
+class CIGFPlusConfig(Config):
+    """Hyperparameters of `CIGFPlus`."""
+
+    embedding_size: PositiveInt = 16
+    """Dimension D of an embedding."""
+    n_layers: PositiveInt = 2
+    """Layers L of CIGCN."""
+    normalization: Normalization = "symmetric"
+    """Weights of edges in CIGCN."""
+    score_scale: PositiveFloat = 30.0
+    """Factor of MESI's score in the other behaviors' losses."""
+    auxiliary_weight: NonNegativeFloat = 0.3
+    """Weight of each other behavior's loss, which is the core's alone."""
+    n_neighbors: PositiveInt = 200
+    """Most neighbors that an item keeps under each behavior."""
+    user_power: NonNegativeFloat = 1.0
+    """How much less a user of many items says of which items go together: n to minus this power."""
+    n_rehearsals: PositiveInt = 4
+    """How many times the training graph is made with a target interaction of each user hidden."""
+    hidden_share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the users who hide one in a rehearsal."""
+    n_sampled: PositiveInt = 512
+    """Items that a step samples from the catalog, for all its users together."""
+    hidden_size: PositiveInt = 64
+    """Width of the two hidden layers of the network for touched pairs."""
+
+
+class CIGFPlus(Recommender):
+    """The core's score, plus exact terms; touched pairs have a network in place of the relations.
+
+        new:      MESI + <beta, log(1 + n_i)> + gamma log(eps + sum_kj w_kj (Y_k S_j)[u, i])
+        touched:  MESI + <beta, log(1 + n_i)> + network(features of the pair)
+
+    The other behaviors are scored by the core alone.
+
+    Args:
+        config: The hyperparameters.
+        sizes: Numbers of users, items and behaviors.
+        generator: Source of the initial weights.
+    """
+
+    def __init__(self, config: CIGFPlusConfig, sizes: Sizes, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        core = CIGFConfig(
+            embedding_size=config.embedding_size,
+            n_layers=config.n_layers,
+            normalization=config.normalization,
+            score_scale=config.score_scale,
+        )
+        self.core = CIGF(core, sizes, generator)
+        n = sizes.n_behaviors
+        self.relation_weight = nn.Parameter(torch.zeros(n, n))
+        self.sharpness = nn.Parameter(torch.full((), 1.0 / QUICK))
+        self.core_weight = nn.Parameter(torch.full((), 0.1))
+        self.count_weight = nn.Parameter(torch.zeros(n))
+        self.touched = PairNetwork(n_features(n), config.hidden_size, generator)
+        self._seed = int(torch.randint(1 << 62, (), generator=generator))
+
+    @property
+    def head(self) -> MESIHead:
+        """The core's head."""
+        return cast(MESIHead, self.core.head)
+
+    def encode(
+        self, graph: BehaviorGraph, users: Int[Tensor, "u"] | None = None
+    ) -> Representations:
+        """Run the core, and keep what the exact terms of the target's score need of the graph."""
+        core = self.core.encode(graph, users)
+        return Representations(core.users, core.items, self._kept(graph, users))
+
+    def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
+        """The core's BPR of pairs: training is on lists, see `forward`."""
+        return self.core.loss(representations, batch)
+
+    def forward(self, graph: BehaviorGraph, batch: Batch) -> Float[Tensor, "B"]:
+        """Cross-entropy of the users' hidden items; and of the core's own lists, by behavior.
+
+        Which rehearsal and which sampled items are drawn from torch's global generator.
+        """
+        lessons = self._lessons(graph)
+        lesson = lessons[int(torch.randint(len(lessons), ()))]
+        sampled = torch.randint(graph.n_items, (self.config.n_sampled,)).to(graph.device)
+        core = self.core.encode(lesson.graph, batch.users)
+        block = MESIBlock(self.head, core.users, look_up(core.items, sampled))
+        losses = [
+            self._auxiliary_loss(lesson, batch, core, block, sampled, behavior)
+            for behavior in range(graph.n_behaviors - 1)
+        ]
+        return torch.stack([*losses, self._target_loss(lesson, batch.users, core, sampled)])
+
+    def scorer(self, representations: Representations, behavior: int) -> Scorer:
+        """Factors, and for the target sparse products beside them."""
+        users, items = representations.users, representations.items
+        core = self.head.scorer(users, items, behavior)
+        kept = representations.kept
+        assert isinstance(core, ScoreFactors)
+        n = users.shape[1]
+        if behavior % n != n - 1:
+            return core
+        factors = ScoreFactors(
+            core.users,
+            core.items,
+            core.user_gates,
+            core.item_gates,
+            kept["item_terms"],
+            Corrections(kept["touched.offsets"], kept["touched.items"], kept["touched.terms"]),
+            core.scale * self.core_weight.item(),
+        )
+        return RelatedScorer(
+            factors,
+            [_matrix(kept, f"done.{k}", len(items)) for k in range(n)],
+            [_matrix(kept, f"related.{k}", len(items)) for k in range(n)],
+            self._relation_weights().detach().cpu().numpy(),
+            QUICK * self.sharpness.item(),
+            SMALLEST,
+        )
+
+    def regularized(self) -> list[nn.Parameter]:
+        """Those of the core."""
+        return self.core.regularized()
+
+    def _relation_weights(self) -> Float[Tensor, "B B"]:
+        return softplus(QUICK * self.relation_weight)
+
+    def _nearness(self, relations: Float[Tensor, "*n B B"]) -> Float[Tensor, "*n"]:
+        """Compute gamma log(eps + sum_kj w_kj r_kj)."""
+        total = relations.flatten(-2) @ self._relation_weights().flatten()
+        return QUICK * self.sharpness * torch.log(total + SMALLEST)
+
+    def _item_terms(self, counts: Float[Tensor, "n B"]) -> Float[Tensor, "n"]:
+        return counts @ (QUICK * self.count_weight)
+
+    def _core_pairs(
+        self, core: Representations, rows: Tensor, items: Tensor, behavior: int
+    ) -> Float[Tensor, "n"]:
+        mine, theirs = look_up(core.users, rows), look_up(core.items, items)
+        head = self.head
+        return head.score(head.user_parts(mine), head.item_parts(theirs), behavior)
+
+    def _target_loss(
+        self,
+        lesson: Lesson,
+        users: Int[Tensor, "u"],
+        core: Representations,
+        sampled: Int[Tensor, "s"],
+    ) -> Float[Tensor, ""]:
+        if len(lesson.item_counts[0]) > 1:
+            # What is hidden now is there to be seen in other rehearsals: embeddings that learned
+            # it would know it by heart when it is hidden again.
+            core = Representations(core.users.detach(), core.items.detach())
+        block = MESIBlock(self.head, core.users, look_up(core.items, sampled))
+        counts, last = lesson.item_counts, len(lesson.item_counts[0]) - 1
+        who = (lesson.hidden[users] != NOTHING).nonzero()[:, 0]
+        chosen = users[who]
+        hidden, is_new = lesson.hidden[chosen], lesson.is_new(chosen)
+        known = lesson.knows(chosen, sampled)
+        stand_for = lesson.n_unknown(chosen).clamp(min=1) / (~known).sum(1).clamp(min=1)
+        others = (
+            self.core_weight * block.scores(last)[who]
+            + self._nearness(lesson.relations(chosen, sampled))
+            + self._item_terms(counts[sampled])
+            + stand_for.log()[:, None]
+        ).masked_fill(known, -torch.inf)
+        listed = lesson.listed(chosen)
+        touched = (
+            self.core_weight * self._core_pairs(core, who[listed.owners], listed.items, last)
+            + self._item_terms(counts[listed.items])
+            + self.touched(listed.features)
+        )
+        positives = (
+            self.core_weight * self._core_pairs(core, who, hidden, last)
+            + self._item_terms(counts[hidden])
+            + torch.where(
+                is_new,
+                self._nearness(lesson.hidden_relations(chosen)),
+                self.touched(listed.hidden_features),
+            )
+        )
+        return softmax_of_lists(positives, others, touched, listed.owners)
+
+    def _auxiliary_loss(
+        self,
+        lesson: Lesson,
+        batch: Batch,
+        core: Representations,
+        block: MESIBlock,
+        sampled: Int[Tensor, "s"],
+        behavior: int,
+    ) -> Float[Tensor, ""]:
+        pairs = batch.pairs[behavior]
+        known = lesson.has(batch.users, sampled, behavior)
+        others = block.scores(behavior).masked_fill(known, -torch.inf)
+        positives = self._core_pairs(core, pairs.rows, pairs.positives, behavior)
+        nobody = pairs.rows[:0]
+        loss = softmax_of_lists(positives, look_up(others, pairs.rows), positives[:0], nobody)
+        return self.config.auxiliary_weight * loss
+
+    def _evidence(self, graph: BehaviorGraph) -> Evidence:
+        """Return what the graph says of its pairs, counted once."""
+        how = Neighborhoods(self.config.n_neighbors, self.config.user_power)
+        known: dict[Neighborhoods, Evidence] = graph.derived.setdefault("evidence", {})
+        if how not in known:
+            known[how] = Evidence(graph, how)
+        return known[how]
+
+    def _lessons(self, graph: BehaviorGraph) -> list[Lesson]:
+        """Return the rehearsals with their evidence, made once."""
+        config = self.config
+        how = Neighborhoods(config.n_neighbors, config.user_power)
+        key = (how, config.n_rehearsals, config.hidden_share, self._seed)
+        known: dict[object, list[Lesson]] = graph.derived.setdefault("lessons", {})
+        if key not in known:
+            generator = np.random.default_rng(self._seed)
+            whole = self._evidence(graph)
+            known[key] = [
+                Lesson(each, Evidence(each.graph, how, whole))
+                for each in rehearsals(graph, config.n_rehearsals, config.hidden_share, generator)
+            ]
+        return known[key]
+
+    def _kept(self, graph: BehaviorGraph, users: Int[Tensor, "u"] | None) -> dict[str, Tensor]:
+        """Return what the target's scorer needs besides vectors, for all users or some."""
+        evidence = self._evidence(graph)
+        rows = slice(None) if users is None else users.cpu().numpy()
+        terms = csr_array(evidence.touched)
+        terms.data = self._touched_terms(evidence, graph.device)
+        terms = csr_array(terms[rows])
+        counts = torch.from_numpy(evidence.item_counts).to(graph.device)
+        kept = {
+            "item_terms": self._item_terms(counts),
+            "touched.offsets": _tensor(terms.indptr, torch.int64, graph.device),
+            "touched.items": _tensor(terms.indices, torch.int32, graph.device),
+            "touched.terms": _tensor(terms.data, torch.float32, graph.device),
+        }
+        for k, (done, related) in enumerate(zip(evidence.done, evidence.related, strict=True)):
+            for name, matrix in ((f"done.{k}", csr_array(done[rows])), (f"related.{k}", related)):
+                kept[f"{name}.offsets"] = _tensor(matrix.indptr, torch.int64)
+                kept[f"{name}.items"] = _tensor(matrix.indices, torch.int32)
+                kept[f"{name}.values"] = _tensor(matrix.data, torch.float32)
+        return kept
+
+    @torch.no_grad()
+    def _touched_terms(self, evidence: Evidence, device: torch.device) -> Floats:
+        """Compute what the network's term is above the relations' in whose place it stands."""
+        features, relations = (
+            torch.from_numpy(each) for each in (evidence.features, evidence.relations)
+        )
+        found = [np.empty(0, np.float32)]
+        for part in torch.split(torch.arange(len(features)), 1 << 16):
+            network = self.touched(features[part].to(device))
+            found.append((network - self._nearness(relations[part].to(device))).cpu().numpy())
+        terms: Floats = np.concatenate(found) * evidence.is_open
+        return terms
+
+
+def _tensor(array: NDArray[Any], kind: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
+    return torch.from_numpy(array).to(device=device, dtype=kind)
+
+
+def _matrix(kept: Mapping[str, Tensor], name: str, n_items: int) -> csr_array:
+    parts = (kept[f"{name}.{part}"].cpu().numpy() for part in ("values", "items", "offsets"))
+    values, items, offsets = parts
+    return csr_array((values, items, offsets), shape=(len(offsets) - 1, n_items))
