@@ -21,6 +21,7 @@ from benchmarks import (
     bench_quality,
     bench_serving,
     bench_soak,
+    bench_step,
 )
 from benchmarks.common import ROOT, Figure, Options, report
 
@@ -29,6 +30,7 @@ MODULES: dict[str, ModuleType] = {
     "evaluate": bench_evaluate,
     "commands": bench_commands,
     "epoch": bench_epoch,
+    "step": bench_step,
     "fold-in": bench_fold_in,
     "serving": bench_serving,
     "catalog": bench_catalog,

@@ -199,6 +199,18 @@ def test_epoch(toy_data, capsys):
     assert found["relative difference of the losses"]["value"] < 1e-4
 
 
+def test_step(toy_data, capsys):
+    found = figures_of("step", toy_data, capsys, repeats=1)
+    parts = ("propagation", "propagation, gradient", "scoring", "optimizer, L2 inside")
+    whole = found["whole step, its sampling not counted"]["value"]
+    glue = found["glue: the whole less its parts"]["value"]
+    assert whole == pytest.approx(glue + sum(found[part]["value"] for part in parts))
+    assert found["operations"]["value"] < found["operations without compiled kernels"]["value"]
+    floors = [found[f"{name}: floor"]["value"] for name in ("scoring", "optimizer", "sampling")]
+    propagation = found["propagation and its gradient: floor"]["value"]
+    assert found["all: floor"]["value"] == pytest.approx(propagation + sum(floors))
+
+
 def test_evaluate(toy_data, capsys):
     found = figures_of("evaluate", toy_data, capsys)
     assert found["largest difference to ranks by sorting"]["value"] == 0
