@@ -103,3 +103,23 @@ def test_a_forked_process_makes_threads_of_its_own(four_threads):
     seen = []
     run(lambda first, last: seen.append(first), np.arange(9))
     assert sorted(seen) == list(range(8))
+
+
+def test_without_a_folder_for_machine_code_it_is_not_kept(monkeypatch):
+    numba = pytest.importorskip("numba")
+    asked, njit = [], numba.njit
+
+    def without_folder(*functions, **options):  # numba itself uses it too
+        if "nogil" not in options:
+            return njit(*functions, **options)
+        asked.append(options.pop("cache", False))
+        if asked[-1]:
+            raise RuntimeError("cannot cache function 'double': no locator available")
+        return njit(*functions, **options)
+
+    def double(x):
+        return x + x
+
+    monkeypatch.setattr(numba, "njit", without_folder)
+    assert compiled.kernel(double)(np.float32(1.5)) == 3.0
+    assert asked == [True, False]

@@ -92,8 +92,15 @@ def n_threads() -> int:
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function when it is first called; the machine code is kept for later processes."""
-    return _compiled(function, nogil=True, cache=True)
+    """Compile a function when it is first called; the machine code is kept for later processes.
+
+    Where no folder can be written to, neither beside the code nor in the user's own cache, it is
+    not kept, and each process compiles anew.
+    """
+    try:
+        return _compiled(function, nogil=True, cache=True)
+    except RuntimeError:
+        return _compiled(function, nogil=True)
 
 
 def inlined(function: Function) -> Function:

@@ -48,7 +48,7 @@ def _sum_block(
         _sum_8(table, first, width, indices, start, stop, factor, add, out, at)
 
 
-@inlined
+@kernel
 def _gather(
     starts: Array,
     stops: Array,
@@ -130,7 +130,7 @@ def gather_total(
     Shapes: as in `gather_each`, but out (rows, W).
     """
     flat, width = out.reshape(-1), out.shape[1]
-    _gather(starts, stops, indices, tables, scale, flat, width, 0, first, last)
+    _gather(starts, stops, indices, tables, scale, flat, width, np.int64(0), first, last)
 
 
 @kernel
