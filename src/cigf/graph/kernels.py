@@ -5,6 +5,8 @@ Every kernel works on the rows from `first` to `last`; a row's sums are taken in
 so they do not depend on the number of threads. Needs numba.
 """
 
+from typing import Any
+
 import numpy as np
 
 from cigf.compiled import inlined, kernel
@@ -130,7 +132,8 @@ def gather_total(
     Shapes: as in `gather_each`, but out (rows, W).
     """
     flat, width = out.reshape(-1), out.shape[1]
-    _gather(starts, stops, indices, tables, scale, flat, width, np.int64(0), first, last)
+    same: Any = np.int64(0)  # place for all behaviors; a literal would be compiled once more
+    _gather(starts, stops, indices, tables, scale, flat, width, same, first, last)
 
 
 @kernel
