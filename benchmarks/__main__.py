@@ -17,6 +17,7 @@ from benchmarks import (
     bench_fast,
     bench_fold_in,
     bench_kills,
+    bench_plus,
     bench_prepare,
     bench_quality,
     bench_serving,
@@ -37,6 +38,7 @@ MODULES: dict[str, ModuleType] = {
     "kills": bench_kills,
     "soak": bench_soak,
     "fast": bench_fast,
+    "plus": bench_plus,
     "quality": bench_quality,
 }
 
