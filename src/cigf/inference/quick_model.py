@@ -15,7 +15,7 @@ from cigf.data.dataset import Dataset
 from cigf.inference.quick import Floats, best
 
 MANY_ITEMS = 100_000
-"""From here on an index pays (benchmarks/bench_catalog.py)."""
+"""From here on an index is used; where it begins to pay has yet to be measured."""
 
 SPARE = 200
 """Candidates beyond the length of a list: recall rises little after that."""
