@@ -5,11 +5,11 @@ import re
 
 import polars as pl
 import pytest
-from command_line import N_USERS, fails, run
 from typer.testing import CliRunner
 
 from cigf.cli.main import app
 from cigf.data.checks import Finding
+from command_line import N_USERS, fails, run
 
 
 def test_generate_says_what_it_wrote_and_what_comes_next(tmp_path):

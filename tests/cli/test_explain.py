@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from command_line import fails, run
 
 from cigf.inference.recommender import TrainedRecommender
+from command_line import fails, run
 
 
 def test_explain_says_why_the_first_recommendation_is_there(trained):
