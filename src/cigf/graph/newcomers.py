@@ -49,5 +49,6 @@ class Newcomers:
         return Nodes(mix_side(self._side, self._senders(), weights.users), x.items)
 
     def own(self, x: Nodes) -> Nodes:
-        """The users' rows of `Propagation.own`; the items' rows are passed on."""
-        return Nodes(own_side(self._side, self._senders()), x.items)
+        """The users' rows of `Propagation.own`; the items' rows are passed on, to each behavior."""
+        n_behaviors = self._side.receive.shape[1]
+        return Nodes(own_side(self._side, self._senders()), x.items.expand(-1, -1, n_behaviors, -1))
