@@ -56,7 +56,7 @@ class MultiBehaviorRecommender:
         >>> shop = MultiBehaviorRecommender(["view", "cart", "buy"], training__epochs=3)
         >>> shop.fit(events).recommend(["u0001"], k=5).columns
         ['user_id', 'item_id', 'score', 'rank']
-        >>> shop.similar_items(events["item_id"][0], k=3).columns
+        >>> shop.similar_items(events["item_id"].first(), k=3).columns
         ['item_id', 'score', 'rank']
         >>> sorted(shop.evaluate(part="valid")["metrics"])
         ['1+99', 'full']
