@@ -224,7 +224,7 @@ def test_unknown_behaviors_are_counted_and_a_mapping_is_suggested() -> None:
     message = (
         r"data frame: unknown behavior 'vieww' \(2 rows\), 'share' \(1 row\); did you mean view\? "
         r"\(behaviors: view, cart, buy\); map it with --map vieww=view, leave it out with "
-        r"--map vieww=, or name it in --behaviors"
+        r"--map vieww=, or name it in --behaviors when the data are prepared"
     )
     with pytest.raises(DataError, match=message):
         read_events(source, OPTIONS)

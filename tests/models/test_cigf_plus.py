@@ -2,19 +2,71 @@
 
 from typing import ClassVar
 
+import numpy as np
+import pytest
+import torch
+
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.graph.cooccurrence import matrices_of
+from cigf.graph.rehearsals import NOTHING
+from cigf.models.registry import model_entry
 from cigf.testing import RecommenderContract
+from cigf.testing.toy import one_batch, random_matrices
+from models.graph_toys import toy_model
 from reference import cigf_plus as reference
+
+SMALL = {
+    "embedding_size": 3,
+    "hidden_size": 5,
+    "n_sampled": 7,
+    "n_rehearsals": 2,
+    "score_scale": 1.0,
+}
 
 
 class TestCIGFPlus(RecommenderContract):
     name = "cigf-plus"
-    options: ClassVar = {
-        "embedding_size": 3,
-        "hidden_size": 5,
-        "n_sampled": 7,
-        "n_rehearsals": 2,
-        "score_scale": 1.0,
-    }
+    options: ClassVar = SMALL
 
     def dense_scores(self, model, matrices, behavior):
         return reference.scores(model, matrices, behavior)
+
+
+def lesson_of(model, graph, seed):
+    """The losses' rehearsal and sampled items, drawn as a step draws them."""
+    torch.manual_seed(seed)
+    lessons = model._lessons(graph)
+    lesson = lessons[int(torch.randint(len(lessons), ()))]
+    return lesson, torch.randint(graph.n_items, (model.config.n_sampled,)).tolist()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_losses_are_those_of_the_lists(seed):
+    matrices = random_matrices()
+    model, graph = toy_model("cigf-plus", **SMALL), BehaviorGraph.build(matrices)
+    batch = one_batch(matrices, seed, sampling=model_entry("cigf-plus").defaults["sampling"])
+    with torch.random.fork_rng([]):
+        lesson, sampled = lesson_of(model, graph, seed)
+        torch.manual_seed(seed)
+        found = model(graph, batch)
+    hidden = lesson.hidden.numpy()
+    rehearsed = matrices_of(lesson.graph)
+    expected = reference.losses(model, rehearsed, hidden, sampled, batch)
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4)
+    # Both kinds of positives, and users without any, are among them.
+    touched = sum(m.toarray() for m in rehearsed[:-1]) > 0
+    hides = np.flatnonzero(hidden != NOTHING)
+    assert 0 < len(hides) < len(hidden)
+    assert len({bool(touched[user, hidden[user]]) for user in hides}) == 2
+
+
+@pytest.mark.parametrize(("n_behaviors", "learns"), [(3, False), (1, True)])
+def test_hidden_purchases_reach_the_embeddings_only_where_nothing_else_does(n_behaviors, learns):
+    matrices = random_matrices(n_behaviors=n_behaviors)
+    model = toy_model("cigf-plus", n_behaviors=n_behaviors, **SMALL, auxiliary_weight=0.0)
+    batch = one_batch(matrices, sampling=model_entry("cigf-plus").defaults["sampling"])
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model(BehaviorGraph.build(matrices), batch).sum().backward()
+    assert bool(model.core.user_embedding.grad.abs().sum() > 0) == learns
+    assert model.count_weight.grad.abs().sum() > 0

@@ -77,3 +77,37 @@ def scores(model, matrices, behavior):
     table, is_open = features(model, matrices)
     pairs = np.where(is_open, network(w, table), 10 * w["sharpness"] * near)
     return w["core_weight"] * core + counts @ (10 * w["count_weight"]) + pairs
+
+
+def losses(model, matrices, hidden, sampled, batch):
+    """The losses of a batch in a rehearsal, user by user.
+
+    `matrices` are the rehearsal's, `hidden` the item that each user hides or -1.
+    """
+    done = [matrix.toarray() > 0 for matrix in matrices]
+    known, touched = np.any(done, axis=0), np.any(done[:-1], axis=0)
+    result = []
+    for behavior, pairs in enumerate(batch.pairs[:-1]):
+        table = cigf.scores(model.core, matrices, behavior)
+        terms = []
+        for row, item in zip(pairs.rows.tolist(), pairs.positives.tolist(), strict=True):
+            user = int(batch.users[row])
+            others = [table[user, i] for i in sampled if not done[behavior][user, i]]
+            terms.append(cross_entropy(table[user, item], others))
+        result.append(model.config.auxiliary_weight * np.mean(terms))
+    table, terms = scores(model, matrices, len(matrices) - 1), []
+    for user in batch.users.tolist():
+        wanted = hidden[user]
+        if wanted < 0:
+            continue
+        drawn = [i for i in sampled if not known[user, i] and i != wanted]
+        share = np.log((~known[user]).sum() / max(1, len(drawn)))
+        listed = np.flatnonzero(touched[user] & ~done[-1][user])
+        others = [table[user, i] + share for i in drawn]
+        others += [table[user, i] for i in listed if i != wanted]
+        terms.append(cross_entropy(table[user, wanted], others))
+    return [*result, np.mean(terms)]
+
+
+def cross_entropy(positive, others):
+    return np.log(np.exp(np.array([positive, *others]) - positive).sum())

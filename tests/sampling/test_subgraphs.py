@@ -188,6 +188,19 @@ def test_other_epochs_and_seeds_have_other_subgraphs():
     assert nodes(0, 0) != nodes(0, 1) != nodes(1, 1)
 
 
+def test_every_group_draws_for_itself():
+    source = build_sampler(matrices(), options("budget", users_per_subgraph=5, batch_size=5), 0)
+    drawn, around = [], source._around.around
+
+    class Spy:
+        def around(self, users, generator):
+            drawn.append(generator.random())
+            return around(users, generator)
+
+    source._around = Spy()
+    assert len(list(source.epoch(0))) == len(drawn) == len(set(drawn)) == 5
+
+
 def test_restricting_keeps_order_and_values():
     matrix = matrices()[0]
     found = restricted(matrix, np.array([1, 4]), np.array([2, 3, 9]))
