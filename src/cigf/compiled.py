@@ -143,6 +143,11 @@ def _n_parts(work: int) -> int:
     return threads * _PARTS_PER_THREAD if threads > 1 and work > _LEAST_WORK else 1
 
 
+def arrays(*tensors: torch.Tensor) -> tuple[Any, ...]:
+    """Return what kernels are given: the tensors' memory as NumPy arrays."""
+    return tuple(tensor.detach().numpy() for tensor in tensors)
+
+
 def run(function: Callable[..., Any], borders: NDArray[np.int64], *arguments: Any) -> None:
     """Run a kernel on all parts; its last arguments are the first and the last row of a part."""
     parts = iter(zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True))

@@ -74,7 +74,7 @@ def compare(
         entries = read_entries(words(models) or (), config or [], settings or [])
         comparison = Comparison(dataset, out, entries, range(seeds))
     with only_one(out):
-        jobs = None if only_report else run_comparison(comparison, jobs, device, _again(out))
+        jobs = None if only_report else run_comparison(comparison, jobs, device, again(out))
         report = write(comparison, jobs)
     if json:
         print_json(_values(report))
@@ -86,11 +86,12 @@ def compare(
         say(f"Note: not all runs of {', '.join(failed)} finished; the same command tries again")
 
 
-def _again(out: Path) -> str:
+def again(out: Path) -> str:
+    """Return how to continue what was stopped."""
     return f"Go on with the same command; what is finished in {out} is kept"
 
 
-def run_comparison(comparison: "Comparison", jobs: int | None, device: str, again: str) -> int:
+def run_comparison(comparison: "Comparison", jobs: int | None, device: str, go_on: str) -> int:
     """Run what is not finished, and show how it goes; return the processes at a time.
 
     Raises:
@@ -109,7 +110,7 @@ def run_comparison(comparison: "Comparison", jobs: int | None, device: str, agai
         except KeyboardInterrupt:
             raise InterruptedRunError(
                 f"stopped with {progress.n_done} of {progress.n_cells} runs finished, the others "
-                f"at their last checkpoints. {again}"
+                f"at their last checkpoints. {go_on}"
             ) from None
     return at_once
 

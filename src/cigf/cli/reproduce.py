@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import cigf
-from cigf.cli.compare import Jobs, run_comparison
+from cigf.cli.compare import Jobs, again, run_comparison
 from cigf.cli.options import Device, Out
 from cigf.cli.output import print_table, say
 
@@ -89,8 +89,8 @@ def reproduce(
     n_seeds = seeds or (1 if quick else 5)
     made = plan(chosen, data, out, n_seeds=n_seeds, configs=files, settings=overrides)
     with only_one(out):
-        again = f"Go on with the same command; what is finished in {out} is kept"
-        at_once = None if only_report else run_comparison(made.comparison, jobs, device, again)
+        go_on = again(out)
+        at_once = None if only_report else run_comparison(made.comparison, jobs, device, go_on)
         found = make(made, jobs=at_once)
         write_reproduction(found, out)
     for part in found.parts:

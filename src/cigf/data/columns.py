@@ -137,7 +137,7 @@ def _report_unknown(
     raise DataError(
         f"{table.source}: unknown behavior {shown}{more}{hint} (behaviors: "
         f"{', '.join(behaviors)}); map it with --map {most[0]}={meant}, leave it out with "
-        f"--map {most[0]}=, or name it in --behaviors"
+        f"--map {most[0]}=, or name it in --behaviors when the data are prepared"
     )
 
 

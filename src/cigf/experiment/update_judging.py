@@ -21,8 +21,7 @@ from cigf.evaluation.significance import paired_bootstrap
 from cigf.experiment.evaluating import REFERENCES
 from cigf.experiment.training import Fitted
 from cigf.inference.artifact import Artifact
-from cigf.inference.fold_in import represent
-from cigf.models.base import Representations
+from cigf.inference.fold_in import beside_one_item, represent
 from cigf.ranking import Scorer, rank_counts
 from cigf.ranking.restricted import FirstItems
 from cigf.seeding import numpy_generator
@@ -114,10 +113,8 @@ class _FoldedScorer(Scorer):
         chosen = users.numpy()
         done = [matrix[chosen] for matrix in self._history.interactions]
         rows = np.where(chosen < self._old.history.n_users, chosen, UNKNOWN)
-        vectors = represent(self._old, done, rows)
-        # One item is enough for a model to make its part of the users.
-        first = Representations(vectors, self._old.representations.items[:1])
-        mine = self._trained.with_users(self._old.model.scorer(first, self._target))
+        them = beside_one_item(self._old, represent(self._old, done, rows))
+        mine = self._trained.with_users(self._old.model.scorer(them, self._target))
         return mine.block(torch.arange(len(chosen)))
 
     def pairs(self, users: Int64[Tensor, "n"], items: Int64[Tensor, "n"]) -> Float[Tensor, "n"]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cigf.compiled import run, split_evenly
+from cigf.compiled import arrays, run, split_evenly
 from cigf.graph import kernels
 from cigf.graph.stack import Stack
 
@@ -81,7 +81,7 @@ class _Mix(torch.autograd.Function):
         run(
             kernels.mix_backward,
             side.stack.borders,
-            *_arrays(gradient, weights, side.receive, gathered, weight_gradient, sent),
+            *arrays(gradient, weights, side.receive, gathered, weight_gradient, sent),
         )
         columns = side.n_columns
         total = _send_back(side, sent.flatten(2), columns)
@@ -105,7 +105,7 @@ def _by_behavior(side: "Side", gradient: Tensor) -> Tensor:
     rows, chains, n_behaviors, size = gradient.shape
     out = gradient.new_empty(n_behaviors, rows, chains, size)
     borders = split_evenly(rows, chains * n_behaviors)
-    run(kernels.by_behavior, borders, *_arrays(gradient, side.receive, out))
+    run(kernels.by_behavior, borders, *arrays(gradient, side.receive, out))
     return out
 
 
@@ -118,7 +118,7 @@ def _send_back(side: "Side", sent: Tensor, columns: int) -> Tensor:
         return out
     out = sent.new_zeros(columns, sent.shape[2])
     stack = side.stack
-    kernels.scatter_total(stack.starts, stack.stops, stack.indices, *_arrays(sent, scale, out))
+    kernels.scatter_total(stack.starts, stack.stops, stack.indices, *arrays(sent, scale, out))
     return out
 
 
@@ -135,7 +135,7 @@ def _send_back_each(side: "Side", sent: Tensor, columns: int) -> Tensor:
             stack.starts[one],
             stack.stops[one],
             stack.indices,
-            *_arrays(sent[one], scale[:, one].contiguous(), out[behavior]),
+            *arrays(sent[one], scale[:, one].contiguous(), out[behavior]),
         )
     return out.transpose(0, 1)
 
@@ -148,8 +148,4 @@ def _gather_each(stack: Stack, tables: Tensor, scale: Tensor) -> Tensor:
 
 def _run(kernel: Any, stack: Stack, *tensors: Tensor) -> None:
     edges = (stack.starts, stack.stops, stack.indices)
-    run(kernel, stack.borders, *edges, *_arrays(*tensors))
-
-
-def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
-    return tuple(tensor.detach().numpy() for tensor in tensors)
+    run(kernel, stack.borders, *edges, *arrays(*tensors))

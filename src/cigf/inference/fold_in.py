@@ -68,6 +68,11 @@ def represent(
         ) from None
 
 
+def beside_one_item(artifact: Artifact, vectors: Float[Tensor, "n B D"]) -> Representations:
+    """Return users as a model scores them; one item is enough for it to make its part of them."""
+    return Representations(vectors, artifact.representations.items[:1])
+
+
 def _edges(matrix: Matrix) -> Edges:
     offsets, indices = (
         as_tensor(part, torch.device("cpu")).int() for part in (matrix.indptr, matrix.indices)
@@ -88,11 +93,10 @@ def scorers(
         users: The users.
         trained: The scorers of the trained users.
     """
-    # One item is enough for a model to make its part of the users.
-    first = Representations(users.vectors, artifact.representations.items[:1])
+    them = beside_one_item(artifact, users.vectors)
 
     @torch.no_grad()
     def of_behavior(behavior: int) -> Scorer:
-        return trained(behavior).with_users(artifact.model.scorer(first, behavior))
+        return trained(behavior).with_users(artifact.model.scorer(them, behavior))
 
     return lru_cache(maxsize=None)(of_behavior)

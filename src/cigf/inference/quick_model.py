@@ -15,7 +15,8 @@ from cigf.data.dataset import Dataset
 from cigf.inference.quick import Floats, best
 
 MANY_ITEMS = 100_000
-"""From here on an index is used; where it begins to pay has yet to be measured."""
+"""From here on an index is used: it begins to pay between 30,000 items and this many, as
+`benchmarks/bench_catalog.py` measures."""
 
 SPARE = 200
 """Candidates beyond the length of a list: recall rises little after that."""

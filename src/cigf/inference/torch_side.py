@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from cigf.data.dataset import build_matrix
 from cigf.errors import ArtifactError
-from cigf.inference.fold_in import represent
+from cigf.inference.fold_in import beside_one_item, represent
 from cigf.inference.opened import Floats, OpenArtifact
 from cigf.inference.quick import UserFactors
 from cigf.inference.quick_model import Known
 from cigf.inference.quick_scores import user_of
 from cigf.inference.recommender import TrainedRecommender
-from cigf.models.base import Representations
 from cigf.ranking import ScoreFactors, Scorer
 
 
@@ -121,9 +120,7 @@ class TorchSide:
             for behavior in range(len(artifact.history.behaviors))
         ]
         rows = np.array([-1 if row is None else row for _, row in users], dtype=np.int64)
-        vectors = represent(artifact, done, rows)
-        # One item is enough for a model to make its part of the users.
-        them = Representations(vectors, artifact.representations.items[:1])
+        them = beside_one_item(artifact, represent(artifact, done, rows))
 
         @cache
         @torch.no_grad()

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cigf.compiled import run, split_evenly, usable
+from cigf.compiled import arrays, run, split_evenly, usable
 
 
 def sum_layers(
@@ -42,9 +42,10 @@ class _SumLayers(torch.autograd.Function):
         out = torch.empty_like(outputs[0], memory_format=torch.contiguous_format)
         borders = split_evenly(len(out), out.shape[1])
         for share, x in zip(_shares(len(outputs)), outputs, strict=True):
-            arguments = (x.detach().contiguous().numpy(), np.float32(share), out.numpy())
+            given, total = arrays(x.contiguous(), out)
+            arguments = (given, np.float32(share), total)
             if x is outputs[0]:
-                base = (ego.detach().contiguous().numpy(), np.float32(share + 1))
+                base = (*arrays(ego.contiguous()), np.float32(share + 1))
                 run(layer_kernels.add_first, borders, *base, *arguments)
             else:
                 run(layer_kernels.add_next, borders, *arguments)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cigf.compiled import run, split, split_evenly
+from cigf.compiled import arrays, run, split, split_evenly
 from cigf.nn import mesi_kernels as kernels
 from cigf.shapes import Pairs
 
@@ -69,11 +69,11 @@ class _Losses(torch.autograd.Function):
         run(
             kernels.pair_losses,
             split_evenly(n_pairs, 2 * n_tasks),
-            *_arrays(x.flatten(1), _logits(x, weights[0], torch.zeros_like(bias))),
-            *_arrays(y.flatten(1), _logits(y, weights[1], bias)),
+            *arrays(x.flatten(1), _logits(x, weights[0], torch.zeros_like(bias))),
+            *arrays(y.flatten(1), _logits(y, weights[1], bias)),
             *drawn,
             np.float32(scale),
-            *_arrays(losses, to_experts, to_gates),
+            *arrays(losses, to_experts, to_gates),
         )
         ctx.drawn = drawn
         ctx.save_for_backward(x, y, *weights, to_experts, to_gates)
@@ -83,7 +83,7 @@ class _Losses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, y, to_users, to_items, *slopes = ctx.saved_tensors
-        given = _arrays(gradients[0].contiguous(), *slopes)
+        given = arrays(gradients[0].contiguous(), *slopes)
         of_users = _users_gradient(x, y, ctx.drawn, given)
         of_items = _items_gradient(x, y, ctx.drawn, given)
         user_weight, _ = _logits_gradient(x, to_users, *of_users)
@@ -101,7 +101,7 @@ def _joined(pairs: Sequence[Pairs]) -> _Drawn:
 def _logits(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     out = x.new_empty(len(x), len(bias) ** 2)
     borders = split_evenly(len(x), len(bias) ** 2)
-    run(kernels.gate_logits, borders, *_arrays(x, weight, bias, out))
+    run(kernels.gate_logits, borders, *arrays(x, weight, bias, out))
     return out
 
 
@@ -112,8 +112,8 @@ def _users_gradient(
     n_tasks = x.shape[1]
     out, logits = torch.empty_like(x), x.new_empty(len(x), n_tasks**2)
     per_user = np.bincount(drawn.rows, minlength=len(x)) * 2 * n_tasks
-    arrays = _arrays(out.flatten(1), logits)
-    run(kernels.users_gradient, split(per_user), *_arrays(y.flatten(1)), *drawn, *given, *arrays)
+    found = arrays(out.flatten(1), logits)
+    run(kernels.users_gradient, split(per_user), *arrays(y.flatten(1)), *drawn, *given, *found)
     return out, logits
 
 
@@ -128,13 +128,13 @@ def _items_gradient(
     run(
         kernels.items_gradient,
         split(np.diff(starts) * n_tasks + 1),
-        *_arrays(x.flatten(1)),
+        *arrays(x.flatten(1)),
         drawn.rows,
         starts,
         order,
         drawn.borders,
         *given,
-        *_arrays(out.flatten(1), logits),
+        *arrays(out.flatten(1), logits),
     )
     return out, logits
 
@@ -149,12 +149,8 @@ def _logits_gradient(
     run(
         kernels.gate_logits_gradient,
         split_evenly(n_blocks, _BLOCK * gradient.shape[1]),
-        *_arrays(x, weight, gradient),
+        *arrays(x, weight, gradient),
         _BLOCK,
-        *_arrays(x_gradient, to_weight, to_bias),
+        *arrays(x_gradient, to_weight, to_bias),
     )
     return to_weight.sum(0), to_bias.sum(0)
-
-
-def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
-    return tuple(tensor.detach().numpy() for tensor in tensors)

@@ -4,6 +4,7 @@ Axes: U users, I items, B behaviors, n pairs.
 """
 
 from collections.abc import Generator, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -66,8 +67,12 @@ class BehaviorSampler:
         self._starts = self._offsets[:-1]
         self._degrees = np.diff(matrix.indptr).astype(np.int64)
         self._items = matrix.indices
-        self._keys = pair_keys(matrix)
+        self._matrix = matrix
         self._n_items = matrix.shape[1]
+
+    @cached_property
+    def _keys(self) -> NDArray[np.int64]:
+        return pair_keys(self._matrix)
 
     def draw(
         self,
