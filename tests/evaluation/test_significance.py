@@ -116,7 +116,10 @@ def test_wilcoxon_with_ties_counts_every_choice_of_signs(n_users):
     sums = [ranks[list(signs)].sum() for signs in product([False, True], repeat=n_users)]
     found = ranks[differences > 0].sum()
     tails = (np.array(sums) <= found).mean(), (np.array(sums) >= found).mean()
-    assert wilcoxon(differences, np.zeros(n_users)) == pytest.approx(min(1.0, 2 * min(tails)))
+    expected = min(1.0, 2 * min(tails))
+    nothing = np.zeros(n_users)
+    assert wilcoxon(differences, nothing) == pytest.approx(expected)
+    assert wilcoxon(nothing, differences) == pytest.approx(expected)  # the other tail
 
 
 @pytest.mark.parametrize("n_users", [7, 50, 51])
@@ -126,3 +129,4 @@ def test_wilcoxon_without_ties_is_that_of_scipy(n_users):
     method = "exact" if n_users <= 50 else "asymptotic"
     expected = stats.wilcoxon(differences, method=method).pvalue
     assert wilcoxon(with_zeros, np.zeros(n_users + 2)) == pytest.approx(expected)
+    assert wilcoxon(np.zeros(n_users + 2), with_zeros) == pytest.approx(expected)

@@ -19,7 +19,7 @@ def demo(
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
-    """Show everything once on a synthetic log, in about a minute.
+    """Show everything once on a synthetic log, in well under a minute.
 
     Generates the event log of a shop, prepares it, trains CIGF, judges it beside popularity and
     the touched-first rule, recommends, and writes a report.

@@ -37,7 +37,9 @@ def import_implicit() -> ModuleType:
         import_module("implicit.cpu.bpr")
         return import_module("implicit")
     except ImportError:
-        raise MissingExtraError("implicit", "classic", "this model") from None
+        raise MissingExtraError(
+            "implicit", "classic", "a model of that library (ials, bpr-mf)"
+        ) from None
 
 
 def check_installed(config: Config, dataset: Dataset) -> None:
