@@ -27,13 +27,14 @@ from cigf.models.base import Representations, Sizes
 from cigf.models.registry import build_model
 from cigf.sampling.users import UserSampler
 from cigf.shapes import Batch
-from cigf.training.memory import keep_freed_memory
+from cigf.training.memory import kept_memory
 from cigf.training.optimizers import build_optimizer
 
 _FLOAT, _INDEX, _ID = 4, 4, 8
 _STEPS_PER_REPEAT = 8
 
 
+@kept_memory()
 def run(options: Options) -> list[Figure]:
     """Measure the parts with compiled kernels and without, by turns."""
     step = Step.build(options.split())
@@ -67,7 +68,6 @@ class Step:
     @classmethod
     def build(cls, split: Split) -> "Step":
         """The reference setting on all training pairs."""
-        keep_freed_memory()
         config = load_experiment(REFERENCE, [])
         learned = split.history("test")
         sizes = Sizes(learned.n_users, learned.n_items, len(learned.behaviors))

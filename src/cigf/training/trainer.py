@@ -25,7 +25,7 @@ from cigf.training.batch_losses import batch_losses
 from cigf.training.checkpoints import Checkpoints, Progress
 from cigf.training.config import TrainingConfig
 from cigf.training.events import EpochRecord, Listener
-from cigf.training.memory import keep_freed_memory
+from cigf.training.memory import kept_memory
 from cigf.training.optimizers import build_optimizer, learning_rate
 
 Validate = Callable[[Recommender], dict[str, float]]
@@ -106,10 +106,9 @@ class Trainer:
         Raises:
             DivergedError: Loss or weights are no longer finite, or the loss exploded.
         """
-        keep_freed_memory()
         in_kernels = model.in_kernels and self._graph.device.type == "cpu"
         threads = threads_for_kernels() if in_kernels else nullcontext()
-        with threads, torch.random.fork_rng(_devices(self._graph.device)):
+        with kept_memory(), threads, torch.random.fork_rng(_devices(self._graph.device)):
             return self._fit(model)
 
     def _fit(self, model: Recommender) -> TrainingResult:
