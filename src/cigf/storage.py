@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,15 +25,24 @@ def explain_os_errors(path: Path) -> Iterator[None]:
     """Turn a full disk or a missing permission into one clear `OutputError`."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        number = _error_number(error)
+        if number in (errno.ENOSPC, errno.EDQUOT):
             raise OutputError(
                 f"{path}: no space left on the device; nothing was written. "
                 "Free some space or write elsewhere"
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise OutputError(f"{path}: may not be written ({error.strerror})") from error
+        if number in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise OutputError(f"{path}: may not be written ({os.strerror(number)})") from error
         raise
+
+
+def _error_number(error: Exception) -> int | None:
+    """Return the system's number of an error; Polars writes it into the text of its own ones."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    written = re.search(r"\(os error (\d+)\)", str(error))
+    return None if written is None else int(written[1])
 
 
 @contextmanager

@@ -33,6 +33,24 @@ def test_the_same_seed_generates_the_same_bytes(tmp_path):
     assert first != other
 
 
+def test_a_log_can_be_a_folder_of_parquet_files(tmp_path):
+    sizes = ("--users", 7, "--items", 5, "--interactions", 101)
+    run("data", "generate", *sizes, "--out", tmp_path / "log.parquet")
+    result = run("data", "generate", *sizes, "--files", 3, "--out", tmp_path / "log")
+    assert f"Wrote {tmp_path / 'log'}: 101 events" in result.stderr
+    parts = [pl.read_parquet(file) for file in sorted((tmp_path / "log").iterdir())]
+    assert [part.height for part in parts] == [33, 34, 34]
+    assert pl.concat(parts).equals(pl.read_parquet(tmp_path / "log.parquet"))
+    assert "exists already" in fails("data", "generate", "--files", 3, "--out", tmp_path / "log")
+
+
+def test_more_files_than_events_are_refused(tmp_path):
+    sizes = ("--users", 7, "--items", 5, "--interactions", 3, "--files", 4)
+    assert "--files 4: more than the 3 events" in fails(
+        "data", "generate", *sizes, "--out", tmp_path / "log"
+    )
+
+
 def test_prepare_prints_counts(tmp_path, events):
     out = tmp_path / "d"
     result = run("data", "prepare", events, "--out", out)

@@ -1,47 +1,10 @@
-import gzip
-
 import polars as pl
 import pytest
 
-from cigf.cli.tables import check_output, read_ids, write_table
-from cigf.errors import ConfigError, DataError, OutputError
+from cigf.cli.tables import read_ids
+from cigf.errors import DataError
 
 FRAME = pl.DataFrame({"user_id": ["a", "b"], "item_id": [1, 2], "score": [0.5, -1.0]})
-READERS = {
-    ".parquet": pl.read_parquet,
-    ".csv": pl.read_csv,
-    ".csv.gz": lambda path: pl.read_csv(gzip.decompress(path.read_bytes())),
-    ".jsonl": pl.read_ndjson,
-}
-
-
-@pytest.mark.parametrize("ending", READERS)
-def test_what_is_written_is_read_back(tmp_path, ending):
-    path = tmp_path / f"recs{ending}"
-    write_table(FRAME, path, force=False)
-    assert READERS[ending](path).equals(FRAME)
-
-
-@pytest.mark.parametrize("ending", READERS)
-def test_equal_tables_give_equal_bytes(tmp_path, ending):
-    paths = [tmp_path / f"{name}{ending}" for name in "ab"]
-    for path in paths:
-        write_table(FRAME, path, force=False)
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-
-
-def test_an_unknown_ending_is_refused_before_any_work(tmp_path):
-    with pytest.raises(ConfigError, match=r"recs\.parqet: unknown ending; did you mean \.parquet"):
-        check_output(tmp_path / "recs.parqet", force=True)
-
-
-def test_an_existing_file_is_replaced_only_by_force(tmp_path):
-    path = tmp_path / "recs.csv"
-    write_table(FRAME, path, force=False)
-    with pytest.raises(OutputError, match="exists already"):
-        write_table(FRAME.head(1), path, force=False)
-    write_table(FRAME.head(1), path, force=True)
-    assert pl.read_csv(path).height == 1
 
 
 def test_ids_one_per_line(tmp_path):

@@ -1,5 +1,7 @@
 """The planted structure must be there: exact sizes, order, tastes that beat popularity."""
 
+import threading
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,8 +10,10 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from cigf.data.dataset import build_matrix, pair_keys
-from cigf.data.synthetic import SHELVES, checkerboard, generate_log
+from cigf.data.shop import SHELVES, Shop
+from cigf.data.synthetic import checkerboard, generate_log, stream_log
 from cigf.errors import DataError
+from cigf.seeding import numpy_generator
 
 
 def make_log(seed=0, n_users=211, n_items=163, n_interactions=9_973, **options):
@@ -92,6 +96,75 @@ def test_a_funnel_step_never_precedes_the_view_it_began_with():
 def test_sizes_below_one_are_refused(sizes, message):
     with pytest.raises(DataError, match=message):
         generate_log(*sizes, generator=np.random.default_rng(0))
+
+
+def pieces_of(n_events=9_973, seed=3, period=997, n_users=211, n_items=163):
+    return list(stream_log(n_users, n_items, n_events, seed=seed, period=period))
+
+
+def test_a_log_of_one_period_is_that_of_one_draw():
+    (piece,) = pieces_of(period=10_000)
+    assert piece.equals(generate_log(211, 163, 9_973, generator=numpy_generator(3, "generate")))
+
+
+def test_a_log_of_many_periods_comes_in_the_order_of_time():
+    pieces = pieces_of()
+    log = pl.concat(pieces)
+    assert len(pieces) == 11
+    assert log.height == 9_973
+    assert log["timestamp"].is_sorted()
+    assert log["user_id"].n_unique() == 211
+    days = (log["timestamp"].max() - log["timestamp"].min()) / (24 * 3600 * 1000)
+    assert 60 < days < 90
+
+
+def test_late_events_of_a_period_come_among_those_of_the_next():
+    drawn = [piece["timestamp"] for piece in pieces_of()]
+    day = 24 * 3600 * 1000
+    # Periods of six days: each piece but the last ends before the next period begins.
+    for number, times in enumerate(drawn[:-1]):
+        assert times.max() < 1_735_689_600_000 + 6 * (number + 1) * day
+    # Each period has 906 events, but those that come late are in a later piece.
+    assert drawn[0].len() < 906
+    assert sum(map(len, drawn)) == 9_973
+
+
+def test_newcomers_of_each_period_come_in_it():
+    first = pieces_of()[0]
+    assert {f"u{user:03d}" for user in range(1, 20)} - set(first["user_id"]) == set()
+
+
+def test_a_long_log_depends_on_its_seed_alone():
+    logs = [pl.concat(pieces_of(n_events=3_001, seed=seed)) for seed in (3, 3, 4)]
+    assert logs[0].equals(logs[1])
+    assert not logs[0].equals(logs[2])
+
+
+def test_a_long_log_keeps_its_planted_shape():
+    log = pl.concat(pieces_of(n_events=20_011))
+    counts = dict(log["behavior"].value_counts().iter_rows())
+    assert counts["view"] > 2 * counts["cart"] > 3 * counts["buy"] > 0
+    two = log.group_by("user_id", pl.col("item_id").str.split("-").list.first()).len()
+    shares = two.group_by("user_id").agg(pl.col("len").top_k(2).sum() / pl.col("len").sum())
+    # 4 shelves: without tastes, two of them would have about half of a user's events.
+    assert shares["len"].mean() > 0.7
+
+
+def test_stopping_early_leaves_no_thread_behind():
+    before = threading.active_count()
+    pieces = stream_log(211, 163, 50_000, seed=0, period=997)
+    next(pieces), next(pieces)
+    pieces.close()
+    assert threading.active_count() == before
+
+
+def test_shelves_of_a_large_catalog_are_larger():
+    shop = Shop(3, 40_000, 2)
+    ids = shop.item_ids
+    shelves = ids.str.split("-").list.first().n_unique()
+    assert shelves == 500  # of 80 items each, twice as many as on those of a small one
+    assert ids.n_unique() == 40_000
+    assert ids[0] == "books-01"
 
 
 def test_a_repeated_behavior_is_refused():

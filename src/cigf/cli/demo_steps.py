@@ -10,7 +10,7 @@ from cigf.cli.evaluate import print_evaluation
 from cigf.cli.output import print_table, say
 from cigf.cli.prepared import print_counts
 from cigf.cli.progress import TrainingProgress
-from cigf.cli.tables import write_table
+from cigf.cli.writing import write_table
 from cigf.data.options import PrepareOptions
 from cigf.data.prepare import prepare
 from cigf.data.synthetic import generate_log

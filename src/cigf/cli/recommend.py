@@ -74,7 +74,8 @@ def recommend(
     """
     if [bool(user), users is not None, all_users, bool(events)].count(True) != 1:
         raise ConfigError("give exactly one of --user ID, --users FILE, --all and --events EVENTS")
-    from cigf.cli.tables import check_output, print_frame, read_ids, write_table
+    from cigf.cli.tables import print_frame, read_ids
+    from cigf.cli.writing import check_output, write_table
     from cigf.inference.recommender import TrainedRecommender
 
     if out is not None:

@@ -1,56 +1,11 @@
-"""Id files in, tables out."""
+"""Id files in, tables on the screen."""
 
-import gzip
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 
 from cigf.cli.output import print_table
-from cigf.errors import ConfigError, DataError, did_you_mean
-from cigf.storage import new_file, refuse_existing
-
-
-def _write_gzip(frame: pl.DataFrame, path: Path) -> None:
-    # Without name and time of day in its header, so that equal tables give equal bytes.
-    with path.open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-        packed.write(frame.write_csv().encode())
-
-
-_WRITERS: dict[str, Callable[[pl.DataFrame, Path], None]] = {
-    ".parquet": lambda frame, path: frame.write_parquet(path),
-    ".csv.gz": _write_gzip,
-    ".csv": lambda frame, path: frame.write_csv(path),
-    ".jsonl": lambda frame, path: frame.write_ndjson(path),
-}
-
-
-def check_output(path: Path, force: bool) -> None:
-    """Refuse an output that exists or has an unknown ending, before any work is done.
-
-    Raises:
-        ConfigError: The ending is unknown.
-        OutputError: The file exists and `force` is off.
-    """
-    _ending(path)
-    refuse_existing(path, force)
-
-
-def _ending(path: Path) -> str:
-    for ending in _WRITERS:
-        if path.name.endswith(ending):
-            return ending
-    raise ConfigError(
-        f"--out {path}: unknown ending{did_you_mean(path.suffix, _WRITERS)} "
-        f"(known: {', '.join(_WRITERS)})"
-    )
-
-
-def write_table(frame: pl.DataFrame, path: Path, force: bool) -> None:
-    """Write a table in the format that the ending names."""
-    check_output(path, force)
-    with new_file(path, force=force) as temporary:
-        _WRITERS[_ending(path)](frame, temporary)
+from cigf.errors import DataError
 
 
 def print_frame(frame: pl.DataFrame) -> None:

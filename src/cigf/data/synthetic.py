@@ -1,55 +1,25 @@
-"""Logs and toy data whose right answers are known, because they were planted.
+"""Logs and toy data whose right answers are known, because they were planted."""
 
-Axes: U users, I items; v visits of a user to an item's page, each leaving one or more events.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from cigf.data.behaviors import Behaviors
 from cigf.data.dataset import Dataset, build_matrix, matrix_from_parts
 from cigf.data.ids import IdMap
+from cigf.data.shop import FIRST_DAY, Ints, Period, Shop, ShopEvents, numbered_ids
 from cigf.data.splitting import HeldOut, Split
 from cigf.errors import DataError
+from cigf.seeding import numpy_generator
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+PERIOD = 1_000_000
+"""Events that are drawn at a time; each period of a longer log lasts at least a day."""
 
-SHELVES = (
-    *("books", "coffee", "garden", "games", "shoes", "tea", "bikes", "music"),
-    *("lamps", "toys", "hats", "cameras", "pens", "rugs", "snacks", "tools"),
-    *("vases", "watches", "yarn", "skis", "tents", "puzzles", "candles", "bags"),
-)
-"""Names of the taste clusters; they begin the item ids, so that a reader sees what was planted."""
-
-SHELF_SIZE = 40
-"""Items per taste cluster, about."""
-FIRST_DAY = 1_735_689_600_000
-"""2025-01-01 00:00 UTC in milliseconds: where a generated log starts."""
-MINUTE = 60_000.0
-DAY = 1440 * MINUTE
-
-ON_TASTE = 0.8
-"""Share of visits that follow the user's taste; the others follow popularity alone."""
-CONVERSION = (0.12, 0.42)
-"""Chance to go one step deeper in the funnel: off taste, on taste."""
-UNSEEN = 0.4
-"""Share of deeper visits of which only the last step was logged (bought elsewhere, say)."""
-
-
-@dataclass(frozen=True)
-class _Visits:
-    """Who came to what and how far she went; all of shape (v,)."""
-
-    users: Ints
-    on_taste: Flags
-    first: Ints
-    counts: Ints
+AHEAD = 2
+"""Periods that are drawn side by side, which bounds the memory."""
 
 
 def generate_log(
@@ -82,137 +52,89 @@ def generate_log(
     Raises:
         DataError: A size is below 1 or a behavior is named twice.
     """
-    names = Behaviors(tuple(behaviors))
-    for name, size in [("users", n_users), ("items", n_items), ("interactions", n_interactions)]:
+    names = _check(n_users, n_items, n_interactions, behaviors)
+    shop = Shop(n_users, n_items, len(names))
+    drawn = shop.draw(Period(n_interactions, (0, n_users), 0, n_days), generator)
+    return _frame(shop, names, ShopEvents.none().followed_by(drawn))
+
+
+def stream_log(
+    n_users: int,
+    n_items: int,
+    n_interactions: int,
+    behaviors: Sequence[str] = ("view", "cart", "buy"),
+    *,
+    seed: int,
+    period: int = PERIOD,
+) -> Iterator[pl.DataFrame]:
+    """Yield a shop's event log of any size piece by piece, in the order of time.
+
+    A log of no more events than `period` is that of `generate_log`. A longer one is drawn in
+    periods of at least a day, each from a generator of its own, and events that come late (a
+    purchase days after the view) wait for their turn; so memory grows with users and items alone,
+    and the log depends on its sizes, the behaviors, the seed and `period`.
+
+    Raises:
+        DataError: As `generate_log`.
+    """
+    names = _check(n_users, n_items, n_interactions, behaviors)
+    shop = Shop(n_users, n_items, len(names))
+    periods = _cut(n_users, n_interactions, period)
+    waiting = ShopEvents.none()
+    for number, drawn in enumerate(_draw_all(shop, periods, seed)):
+        waiting = waiting.followed_by(drawn)
+        last = number + 1 == len(periods)
+        end = np.inf if last else periods[number + 1].start
+        ready = int(np.searchsorted(waiting.times, end))
+        yield _frame(shop, names, waiting[:ready])
+        waiting = waiting[ready:]
+
+
+def _check(n_users: int, n_items: int, n_events: int, behaviors: Sequence[str]) -> Behaviors:
+    for name, size in [("users", n_users), ("items", n_items), ("interactions", n_events)]:
         if size < 1:
             raise DataError(f"generate: {size} {name} asked for; at least 1 is needed")
-    visits = _draw_visits(n_users, n_interactions, len(names), generator)
-    shelves = _stock_shelves(n_items, generator)
-    sessions, times = _draw_sessions(visits.users, n_days, generator)
-    items = _draw_items(visits, sessions, n_users, shelves, generator)
-    rows = np.repeat(np.arange(len(items)), visits.counts)
-    offsets = np.arange(len(rows)) - (np.cumsum(visits.counts) - visits.counts)[rows]
-    times = times[rows] + _funnel_delays(offsets, generator)
-    order = np.argsort(times, kind="stable")
-    depths = (visits.first[rows] + offsets)[order]
-    rows = rows[order]
+    return Behaviors(tuple(behaviors))
+
+
+def _cut(n_users: int, n_events: int, most: int, n_days: int = 60) -> list[Period]:
+    """Divide events, users and days over as few periods as there may be."""
+    count = -(-n_events // most)
+    events = [n_events * k // count for k in range(count + 1)]
+    users = [n_users * k // count for k in range(count + 1)]
+    days = -(-n_days // count)
+    return [
+        Period(events[k + 1] - events[k], (users[k], users[k + 1]), k * days, days)
+        for k in range(count)
+    ]
+
+
+def _draw_all(shop: Shop, periods: list[Period], seed: int) -> Iterator[ShopEvents]:
+    """Yield the events of each period; the next ones are drawn meanwhile."""
+    yield shop.draw(periods[0], numpy_generator(seed, "generate"))
+    pool = ThreadPoolExecutor(AHEAD)
+    begun: deque[Future[ShopEvents]] = deque()
+    try:
+        for number, period in enumerate(periods[1:], 1):
+            generator = numpy_generator(seed, "generate", number)
+            begun.append(pool.submit(shop.draw, period, generator))
+            if len(begun) > AHEAD:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _frame(shop: Shop, names: Behaviors, events: ShopEvents) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "user_id": _user_ids(n_users).gather(visits.users[rows]),
-            "item_id": shelves.ids.gather(items[rows]),
-            "behavior": pl.Series(list(names)).gather(depths),
-            "timestamp": FIRST_DAY + times[order].astype(np.int64),
+            "user_id": shop.user_ids.gather(events.users),
+            "item_id": shop.item_ids.gather(events.items),
+            "behavior": pl.Series(list(names)).gather(events.depths),
+            "timestamp": FIRST_DAY + events.times.astype(np.int64),
         }
     )
-
-
-def _draw_visits(
-    n_users: int, n_events: int, n_behaviors: int, generator: np.random.Generator
-) -> _Visits:
-    """Draw just as many visits, sorted by user, as leave `n_events` events."""
-    on_taste = generator.random(n_events) < ON_TASTE
-    chance = np.where(on_taste, CONVERSION[1], CONVERSION[0])
-    steps = generator.random((n_events, n_behaviors - 1)) < chance[:, None]
-    depths = np.cumprod(steps, axis=1).sum(axis=1)
-    first = np.where(generator.random(n_events) < UNSEEN, depths, 0)
-    counts = depths - first + 1
-    n_visits = int(np.searchsorted(np.cumsum(counts), n_events)) + 1
-    counts[n_visits - 1] -= counts[:n_visits].sum() - n_events
-    users = _draw_users(n_users, n_visits, generator)
-    order = np.argsort(users, kind="stable")
-    return _Visits(users[order], on_taste[order], first[order], counts[order])
-
-
-def _draw_users(n_users: int, n_visits: int, generator: np.random.Generator) -> Ints:
-    """Every user once, then users by their activity, which is log-normal (heavy-tailed)."""
-    activity = generator.lognormal(0.0, 0.9, n_users)
-    more = _draw_by_weight(activity, generator.random(max(n_visits - n_users, 0)))
-    return np.concatenate([np.arange(n_users), more])[:n_visits]
-
-
-def _draw_by_weight(weights: Floats, uniform: Floats) -> Ints:
-    """Return positions with probabilities proportional to `weights`, by the inverse CDF."""
-    bounds = np.cumsum(weights)
-    places: Ints = np.searchsorted(bounds, uniform * bounds[-1], side="right")
-    return np.clip(places, 0, len(weights) - 1)
-
-
-@dataclass(frozen=True)
-class _Shelves:
-    """Items in shelf order: ids, cumulative popularity (I + 1,), first item per shelf (S + 1,)."""
-
-    ids: pl.Series
-    popularity: Floats
-    starts: Ints
-
-
-def _stock_shelves(n_items: int, generator: np.random.Generator) -> _Shelves:
-    n_shelves = max(1, n_items // SHELF_SIZE)
-    starts = np.linspace(0, n_items, n_shelves + 1).astype(np.int64)
-    weights = (1.0 + generator.permutation(n_items)) ** -0.8
-    width = len(str(int(np.diff(starts).max())))
-    ids = [
-        f"{_shelf_name(s)}-{k + 1:0{width}d}"
-        for s in range(n_shelves)
-        for k in range(int(starts[s + 1] - starts[s]))
-    ]
-    return _Shelves(pl.Series(ids), np.concatenate([[0.0], np.cumsum(weights)]), starts)
-
-
-def _shelf_name(shelf: int) -> str:
-    series, place = divmod(shelf, len(SHELVES))
-    return SHELVES[place] + (str(series + 1) if series else "")
-
-
-def _draw_sessions(users: Ints, n_days: int, generator: np.random.Generator) -> tuple[Ints, Floats]:
-    """Cut each user's visits into sessions; return the session and the time (ms) of each visit."""
-    opens = generator.random(len(users)) < 0.25
-    opens[0] = True
-    opens[1:] |= users[1:] != users[:-1]
-    sessions = np.cumsum(opens) - 1
-    days = generator.integers(0, max(n_days, 1), int(sessions[-1]) + 1)
-    hours = generator.beta(4.0, 2.0, len(days))  # few at night, most in the evening
-    gaps = generator.exponential(1.5 * MINUTE, len(users))
-    return sessions, ((days + hours) * DAY)[sessions] + _running_sum(gaps, opens)
-
-
-def _running_sum(values: Floats, restarts: Flags) -> Floats:
-    """Cumulative sum that starts again from 0 at each restart (the first entry is one)."""
-    totals: Floats = np.cumsum(values)
-    groups = np.cumsum(restarts) - 1
-    starts: Floats = totals[restarts][groups]
-    return totals - starts
-
-
-def _draw_items(
-    visits: _Visits,
-    sessions: Ints,
-    n_users: int,
-    shelves: _Shelves,
-    generator: np.random.Generator,
-) -> Ints:
-    tastes = generator.integers(0, len(shelves.starts) - 1, (n_users, 2))
-    second = (generator.random(int(sessions[-1]) + 1) < 0.3).astype(np.int64)
-    shelf = tastes[visits.users, second[sessions]]
-    low = np.where(visits.on_taste, shelves.popularity[shelves.starts[shelf]], 0.0)
-    high = np.where(
-        visits.on_taste, shelves.popularity[shelves.starts[shelf + 1]], shelves.popularity[-1]
-    )
-    places = low + (high - low) * generator.random(len(shelf))
-    items = np.searchsorted(shelves.popularity, places, side="right") - 1
-    return np.minimum(items, len(shelves.ids) - 1)
-
-
-def _funnel_delays(offsets: Ints, generator: np.random.Generator) -> Floats:
-    """Milliseconds from the visit to each of its events: minutes a step, or days now and then."""
-    late = generator.random(len(offsets)) < 0.15
-    delays = generator.exponential(np.where(late, 2 * DAY, 4 * MINUTE))
-    return _running_sum(delays, offsets == 0)
-
-
-def _user_ids(n_users: int) -> pl.Series:
-    width = len(str(n_users))
-    return pl.Series([f"u{user + 1:0{width}d}" for user in range(n_users)])
 
 
 def checkerboard(
@@ -247,7 +169,7 @@ def checkerboard(
     board = build_matrix(users[kept], items[kept], shape)
     train = Dataset(
         names,
-        IdMap(_user_ids(n_users), "user"),
+        IdMap(numbered_ids("u", n_users), "user"),
         IdMap(pl.Series([f"i{item:0{len(str(n_items))}d}" for item in range(n_items)]), "item"),
         (board,) * len(names),
         (None,) * len(names),
