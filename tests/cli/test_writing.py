@@ -68,7 +68,11 @@ def interrupted(error):
     raise error
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+FULL = OSError(28, "No space left on device")
+FULL_IN_POLARS = pl.exceptions.ComputeError("underlying IO error: No space left (os error 28)")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), FULL, FULL_IN_POLARS])
 @pytest.mark.parametrize("ending", READERS)
 def test_what_stops_in_between_leaves_nothing(tmp_path, ending, error):
     with pytest.raises((KeyboardInterrupt, OutputError)):
