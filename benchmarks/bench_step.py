@@ -101,7 +101,7 @@ class Step:
     def take(self, batch: Batch) -> None:
         """Do what the trainer does with a batch."""
         self.optimizer.zero_grad(set_to_none=True)
-        self.model.loss(self.encode(batch), batch).sum().backward()
+        self.model(self.graph, batch).sum().backward()
         self.optimizer.step()
 
     def encode(self, batch: Batch) -> Representations:

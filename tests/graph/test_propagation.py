@@ -6,6 +6,7 @@ import torch
 
 from cigf import compiled
 from cigf.compiled import switched
+from cigf.graph import propagation
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.propagation import Propagation
 from cigf.graph.stack import Stack
@@ -79,6 +80,20 @@ def test_own_keeps_every_chain_in_its_graph(normalization, users, shared, size):
     (mine,) = torch.autograd.grad(found, x, upstream)
     (theirs,) = torch.autograd.grad(expected, x, upstream)
     torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("users", [None, [4, 0, 6, 1]])
+def test_mixing_in_blocks_of_rows_gives_the_same_bits(users, monkeypatch):
+    chosen = None if users is None else torch.tensor(users)
+    _, step, x = setup("symmetric", chosen)
+    weights = Nodes(*(torch.randn(n, H, B, B) for n in (len(users or range(U)), I)))
+    nodes = Nodes(x[:U], x[U:])
+    whole = step.mix(nodes, weights)
+    monkeypatch.setattr(propagation, "BLOCK_ROWS", 3)
+    with torch.no_grad():
+        blocks = step.mix(nodes, weights)
+    assert torch.equal(blocks.users, whole.users)
+    assert torch.equal(blocks.items, whole.items)
 
 
 def test_nodes_without_edges_receive_zeros():

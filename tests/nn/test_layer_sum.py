@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cigf.compiled import switched
-from cigf.nn.layer_sum import sum_layers
+from cigf.nn.layer_sum import LayerSum, sum_layers
 
 
 @pytest.mark.parametrize("on", [True, False], ids=["compiled", "torch"])
@@ -25,3 +25,16 @@ def test_equals_the_residuals_one_after_the_other(n_layers, on):
     theirs = torch.autograd.grad(expected, (ego, *outputs), upstream)
     for gradient, wanted in zip(mine, theirs, strict=True):
         torch.testing.assert_close(gradient, wanted)
+
+
+@pytest.mark.parametrize("n_layers", [1, 3])
+def test_outputs_that_come_one_after_the_other_have_the_same_sum(n_layers):
+    ego = torch.randn(7, 5)
+    outputs = [torch.randn(7, 3, 5) for _ in range(n_layers)]
+    for learns in (True, False):
+        total = LayerSum(ego, n_layers)
+        with torch.set_grad_enabled(learns):
+            for output in outputs:
+                total.add(output)
+            torch.testing.assert_close(total.result(), sum_layers(ego, outputs))
+        assert len(total._outputs) == (n_layers if learns else 0)

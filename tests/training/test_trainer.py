@@ -218,6 +218,16 @@ def test_an_exploding_loss_stops_the_run():
         trainer(listener=Poison(), divergence_factor=2.0).fit(model)
 
 
+def test_sums_along_edges_can_read_half_precision():
+    found = []
+    for gathers in ("float32", "float16"):
+        model, heard = fresh_model(), Recorder()
+        trainer(gathers=gathers, listener=heard, epochs=2).fit(model)
+        found.append([sum(record.losses.values()) for record in heard.records])
+    assert found[0] != found[1]
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
+
+
 def test_gradients_are_clipped():
     free, clipped = fresh_model(), fresh_model()
     start = weights(free)
@@ -267,8 +277,8 @@ def test_listeners_pass_everything_on():
 class Noisy(CIGF):
     """CIGF with dropout on what it encodes."""
 
-    def encode(self, graph, users=None):
-        encoded = super().encode(graph, users)
+    def encode(self, graph, users=None, items=None):
+        encoded = super().encode(graph, users, items)
         users, items = (dropout(x, 0.5, self.training) for x in (encoded.users, encoded.items))
         return Representations(users, items)
 

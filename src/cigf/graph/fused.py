@@ -3,13 +3,15 @@
 Axes: B behaviors, H attention heads, C chains per behavior, D embedding size.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cigf.compiled import arrays, run, split_evenly
-from cigf.graph import kernels
+from cigf.graph import halves, kernels
 from cigf.graph.stack import Stack
 
 if TYPE_CHECKING:
@@ -32,19 +34,20 @@ class _Own(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, side: "Side") -> Tensor:
         ctx.side, ctx.shape = side, x.shape
-        tables = _tables(side, x).flatten(2)
-        out = _gather_each(side.stack, tables, side.receive)
+        tables, receive = _halved(side, _tables(side, x).flatten(2), side.receive)
+        out = _gather_each(side.stack, tables, receive)
         return out.view(*out.shape[:2], x.shape[1], x.shape[3]).transpose(1, 2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         side: Side = ctx.side
         columns, chains, n_tables, size = ctx.shape
-        sent = _by_behavior(side, gradients[0].contiguous()).flatten(2)
+        sent, scale = _by_behavior(side, gradients[0].contiguous())
+        sent = sent.flatten(2)
         if n_tables == 1:  # all behaviors began with the same vectors
-            total = _send_back(side, sent, columns)
+            total = _send_back(side, sent, scale, columns)
             return total.view(columns, chains, 1, size), None
-        each = _send_back_each(side, sent, columns)
+        each = _send_back_each(side, sent, scale, columns)
         return each.reshape(columns, -1, chains, size).transpose(1, 2), None
 
 
@@ -55,13 +58,14 @@ class _Mix(torch.autograd.Function):
         rows, heads, n_behaviors, _ = weights.shape
         chains, size = x.shape[1], x.shape[3]
         tables = x[None] if side.send is None else _by_sender(x, side.send)
+        tables, receive = _halved(side, tables.flatten(2), side.receive)
         gathered = x.new_empty(rows, n_behaviors, chains, n_behaviors, size)
         out = x.new_empty(rows, heads, chains, n_behaviors, size)
         _run(
             kernels.mix_forward,
             side.stack,
-            tables.flatten(2).contiguous(),
-            side.receive,
+            tables.contiguous(),
+            receive,
             weights,
             gathered,
             out,
@@ -77,14 +81,19 @@ class _Mix(torch.autograd.Function):
         rows, n_behaviors, chains, _, size = gathered.shape
         gradient = gradients[0].contiguous().view(rows, -1, chains, n_behaviors, size)
         weight_gradient = torch.empty_like(weights)
-        sent = gradient.new_empty(n_behaviors, rows, chains, n_behaviors, size)
+        bound = (gradient, weights, side.receive), weights.shape[1]
+        sent, factor, scale = _to_be_sent(side, gradient, bound, (chains, n_behaviors, size))
         run(
             kernels.mix_backward,
             side.stack.borders,
-            *arrays(gradient, weights, side.receive, gathered, weight_gradient, sent),
+            side.stack.starts,
+            side.stack.stops,
+            *arrays(gradient, weights, side.receive, gathered, weight_gradient),
+            np.float32(factor),
+            *arrays(sent),
         )
         columns = side.n_columns
-        total = _send_back(side, sent.flatten(2), columns)
+        total = _send_back(side, sent.flatten(2), scale, columns)
         return total.view(columns, chains, n_behaviors, size), weight_gradient, None
 
 
@@ -100,20 +109,58 @@ def _by_sender(x: Tensor, scale: Tensor) -> Tensor:
     return x * scale.t().view(scale.shape[1], -1, *[1] * (x.dim() - 1))
 
 
-def _by_behavior(side: "Side", gradient: Tensor) -> Tensor:
-    """Scale each behavior's own rows (rows, C, B, D), and put the behaviors first."""
+def _by_behavior(side: "Side", gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale each behavior's own rows (rows, C, B, D), and put the behaviors first.
+
+    Returns:
+        The rows, (B, rows, C, D), and the senders' scales that belong to them.
+    """
     rows, chains, n_behaviors, size = gradient.shape
-    out = gradient.new_empty(n_behaviors, rows, chains, size)
+    sent, factor, scale = _to_be_sent(side, gradient, ((gradient, side.receive), 1), (chains, size))
     borders = split_evenly(rows, chains * n_behaviors)
-    run(kernels.by_behavior, borders, *arrays(gradient, side.receive, out))
-    return out
+    given = arrays(gradient, side.receive)
+    run(kernels.by_behavior, borders, *given, np.float32(factor), *arrays(sent))
+    return sent, scale
 
 
-def _send_back(side: "Side", sent: Tensor, columns: int) -> Tensor:
-    """Send rows (B, rows, F) back along their edges, and add the behaviors up: (columns, F)."""
+def _halved(side: "Side", tables: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Round tables that are to be read in halves, and undo their factor in the receivers' scale."""
+    if not side.halves or not halves.fits(tables.shape[2]):
+        return tables, scale
+    tables, factor = halves.rounded(tables)
+    return tables, scale / factor
+
+
+def _to_be_sent(
+    side: "Side", gradient: Tensor, bound: tuple[tuple[Tensor, ...], int], shape: tuple[int, ...]
+) -> tuple[Tensor, float, Tensor]:
+    """Make room for what rows send back, (B, rows, *shape).
+
+    Args:
+        side: Who receives from whom.
+        gradient: Of the rows.
+        bound: Tensors whose largest values' product, times a number, nothing sent exceeds.
+        shape: Of what a row sends.
+
+    Returns:
+        The room; what is to be multiplied by before it is put there; the senders' scales that undo
+        that.
+    """
+    n_behaviors, rows = side.receive.shape[1], len(gradient)
     scale = side.send_or_ones
+    if not side.halves or side.back is None or not halves.fits(shape[-1]):
+        return gradient.new_empty(n_behaviors, rows, *shape), 1.0, scale
+    tensors, times = bound
+    highest = math.prod(halves.largest(each.contiguous()) for each in tensors) * times
+    factor = halves.factor_for(highest)
+    room = torch.empty(n_behaviors, rows, *shape, dtype=torch.uint16)
+    return room, factor, scale / factor
+
+
+def _send_back(side: "Side", sent: Tensor, scale: Tensor, columns: int) -> Tensor:
+    """Send rows (B, rows, F) back along their edges, and add the behaviors up: (columns, F)."""
     if side.back is not None:
-        out = sent.new_empty(columns, sent.shape[2])
+        out = scale.new_empty(columns, sent.shape[2])
         _run(kernels.gather_total, side.back, sent, scale, out)
         return out
     out = sent.new_zeros(columns, sent.shape[2])
@@ -122,9 +169,8 @@ def _send_back(side: "Side", sent: Tensor, columns: int) -> Tensor:
     return out
 
 
-def _send_back_each(side: "Side", sent: Tensor, columns: int) -> Tensor:
+def _send_back_each(side: "Side", sent: Tensor, scale: Tensor, columns: int) -> Tensor:
     """Send rows (B, rows, F) back along their edges: (columns, B, F)."""
-    scale = side.send_or_ones
     if side.back is not None:
         return _gather_each(side.back, sent, scale)
     out = sent.new_zeros(len(sent), columns, sent.shape[2])
@@ -141,7 +187,7 @@ def _send_back_each(side: "Side", sent: Tensor, columns: int) -> Tensor:
 
 
 def _gather_each(stack: Stack, tables: Tensor, scale: Tensor) -> Tensor:
-    out = tables.new_empty(stack.n_rows, len(stack.starts), tables.shape[2])
+    out = scale.new_empty(stack.n_rows, len(stack.starts), tables.shape[2])
     _run(kernels.gather_each, stack, tables.contiguous(), scale, out)
     return out
 

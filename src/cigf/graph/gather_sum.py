@@ -40,6 +40,11 @@ class Edges:
         """Number of edges of each row."""
         return self.offsets.diff()
 
+    def renumber(self, position: Int[Tensor, "_columns"], n_columns: int) -> "Edges":
+        """Return the same edges by new numbers of all their columns."""
+        indices = position[self.indices].to(self.indices.dtype)
+        return Edges(self.offsets, indices, n_columns)
+
     def select(self, rows: Int[Tensor, "_selected"]) -> "Edges":
         """Return the edges of some rows, in their order."""
         starts = self.offsets[rows]

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from cigf.compiled import inlined, kernel
-from cigf.graph.row_sums import block_sum
+from cigf.graph.row_sums import LANES, block_sum, put_halves
 from cigf.short_vectors import Array, add_piece, dot_pieces, set_piece
 
 _TILE = 64
 """Rows whose gathered sums are still in a near cache when they are mixed."""
 
-_sum_64 = block_sum(64, prefetch=True)
-_sum_48 = block_sum(48, prefetch=True)
-_sum_32 = block_sum(32, prefetch=True)
-_sum_16 = block_sum(16, prefetch=False)
-_sum_8 = block_sum(8, prefetch=False)
+_sum_64 = block_sum(64)
+_sum_48 = block_sum(48)
+_sum_32 = block_sum(32)
+_sum_16 = block_sum(16)
+_sum_8 = block_sum(8)
 
 
 @inlined
@@ -60,13 +60,14 @@ def _gather(
     out: Array,
     row_step: int,
     behavior_step: int,
+    skip: bool,
     first: int,
     last: int,
 ) -> None:
     """Sums of each behavior's edges times `scale[r, b]`, for some rows.
 
     They are put into the flat `out` at r * row_step + b * behavior_step; where that is the same
-    place for all behaviors, they add up.
+    place for all behaviors, they add up. With `skip`, rows without edges are left as they are.
 
     Behaviors outside of rows, and blocks of columns outside of both: so least is left to do for
     each row, which has a few dozen edges.
@@ -82,6 +83,8 @@ def _gather(
             table, place = b * table_step + done, b * behavior_step + done
             for r in range(first, last):
                 start, stop, factor, at = starts[b, r], stops[b, r], scale[r, b], r * row_step
+                if skip and start == stop:
+                    continue
                 at += place
                 _sum_block(rest, flat, table, width, indices, start, stop, factor, add, out, at)
         done += min(64, rest - rest % 16) if rest >= 16 else 8
@@ -113,7 +116,7 @@ def gather_each(
     """
     n_behaviors, width = out.shape[1:]
     steps = (n_behaviors * width, width)
-    _gather(starts, stops, indices, tables, scale, out.reshape(-1), *steps, first, last)
+    _gather(starts, stops, indices, tables, scale, out.reshape(-1), *steps, False, first, last)
 
 
 @kernel
@@ -133,7 +136,7 @@ def gather_total(
     """
     flat, width = out.reshape(-1), out.shape[1]
     same: Any = np.int64(0)  # place for all behaviors; a literal would be compiled once more
-    _gather(starts, stops, indices, tables, scale, flat, width, same, first, last)
+    _gather(starts, stops, indices, tables, scale, flat, width, same, False, first, last)
 
 
 @kernel
@@ -157,8 +160,13 @@ def scatter_total(
 
 
 @kernel
-def by_behavior(gradient: Array, scale: Array, out: Array, first: int, last: int) -> None:
-    """out[b, r, c] = scale[r, b] * gradient[r, c, b]: what each row sends back along its edges."""
+def by_behavior(
+    gradient: Array, scale: Array, factor: float, out: Array, first: int, last: int
+) -> None:
+    """out[b, r, c] = factor * scale[r, b] * gradient[r, c, b]: what each row sends back.
+
+    Out is of single numbers, or of the bits of half ones; a factor of 1 changes nothing.
+    """
     n_rows, n_chains, n_behaviors, size = gradient.shape
     flat, flat_out = gradient.reshape(-1), out.reshape(-1)
     for b in range(n_behaviors):
@@ -166,7 +174,17 @@ def by_behavior(gradient: Array, scale: Array, out: Array, first: int, last: int
             for c in range(n_chains):
                 at = ((b * n_rows + r) * n_chains + c) * size
                 place = ((r * n_chains + c) * n_behaviors + b) * size
-                set_piece(flat_out, at, scale[r, b], flat, place, size)
+                _put(flat_out, at, factor * scale[r, b], flat, place, size)
+
+
+@inlined
+def _put(out: Array, at: int, factor: float, source: Array, place: int, size: int) -> None:
+    """out[at : at + size] = factor * source[place : place + size], or the half numbers' bits."""
+    if out.itemsize == 2:
+        for d in range(0, size, LANES):
+            put_halves(out, at + d, source, place + d, factor)
+    else:
+        set_piece(out, at, factor, source, place, size)
 
 
 @kernel
@@ -184,6 +202,8 @@ def mix_forward(
 ) -> None:
     """`Propagation.mix` for one direction; what was gathered is kept for the gradient.
 
+    Rows without edges under a behavior are never written to `gathered`, nor read: most items of a
+    large catalog have no edges but views.
     Shapes: weights (rows, H, B, B); gathered (rows, B, C, B, D); out (rows, H, C, B, D).
     """
     n_heads, n_chains, n_behaviors, size = out.shape[1:]
@@ -192,11 +212,13 @@ def mix_forward(
     steps = (n_behaviors * width, width)
     for tile in range(first, last, _TILE):
         end = min(tile + _TILE, last)
-        _gather(starts, stops, indices, tables, scale, sums, *steps, tile, end)
+        _gather(starts, stops, indices, tables, scale, sums, *steps, True, tile, end)
         for r in range(tile, end):
             out[r] = 0.0
-            for h in range(n_heads):
-                for b in range(n_behaviors):
+            for b in range(n_behaviors):
+                if starts[b, r] == stops[b, r]:
+                    continue
+                for h in range(n_heads):
                     for c in range(n_chains):
                         for k in range(n_behaviors):
                             source = ((r * n_behaviors + b) * n_chains + c) * n_behaviors + k
@@ -207,11 +229,14 @@ def mix_forward(
 
 @kernel
 def mix_backward(
+    starts: Array,
+    stops: Array,
     gradient: Array,
     weights: Array,
     scale: Array,
     gathered: Array,
     weight_gradient: Array,
+    factor: float,
     sent: Array,
     first: int,
     last: int,
@@ -219,20 +244,25 @@ def mix_backward(
     """The gradient of `mix_forward` as far as the receiving rows.
 
     Shapes: gradient (rows, H, C, B, D); weight_gradient like weights; sent (B, rows, C, B, D),
-    what each row sends back along its edges.
+    what each row sends back along its edges, times a factor; its numbers as in `by_behavior`.
     """
     n_rows, n_heads, n_chains, n_behaviors, size = gradient.shape
     flat, sums, flat_sent = gradient.reshape(-1), gathered.reshape(-1), sent.reshape(-1)
+    width = n_chains * n_behaviors * size
+    row = np.empty(width, np.float32)
     for r in range(first, last):
         weight_gradient[r] = 0.0
         for b in range(n_behaviors):
-            sent[b, r] = 0.0
+            if starts[b, r] == stops[b, r]:
+                continue
+            row[:] = 0.0
             for h in range(n_heads):
                 for c in range(n_chains):
                     for k in range(n_behaviors):
                         source = (((r * n_behaviors + b) * n_chains + c) * n_behaviors + k) * size
-                        target = (((b * n_rows + r) * n_chains + c) * n_behaviors + k) * size
+                        target = (c * n_behaviors + k) * size
                         at = (((r * n_heads + h) * n_chains + c) * n_behaviors + k) * size
                         weight_gradient[r, h, k, b] += dot_pieces(flat, at, sums, source, size)
-                        factor = weights[r, h, k, b] * scale[r, b]
-                        add_piece(flat_sent, target, factor, flat, at, size)
+                        weight = weights[r, h, k, b] * scale[r, b]
+                        add_piece(row, target, weight, flat, at, size)
+            _put(flat_sent, (b * n_rows + r) * width, factor, row, 0, width)

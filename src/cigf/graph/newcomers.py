@@ -30,6 +30,7 @@ class Newcomers:
     """
 
     users: None = None
+    items: None = None
 
     def __init__(
         self,

@@ -4,8 +4,8 @@ Axes: B behaviors, H attention heads, C chains per behavior, D embedding size; "
 receiving nodes and "columns" the sending ones.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -31,6 +31,13 @@ POWERS: dict[str, tuple[float, float]] = {
 """Powers of the receiver's and of the sender's degree that weight an edge."""
 
 
+BLOCK_ROWS = 1 << 16
+"""Rows that are mixed at once where no gradient is wanted."""
+
+_FEW = 1 / 32
+"""Share of the edges below which adding row by row takes less time than finding their senders."""
+
+
 @dataclass(frozen=True)
 class Side:
     """One direction of all behaviors, with the normalization's two scales.
@@ -41,6 +48,8 @@ class Side:
         receive: Scale of each receiving row per behavior, (rows, B); 0 for rows without edges.
         send: Scale of each sending column per behavior, (columns, B), or None where all are 1.
         rows: The rows of `complete` that receive, in that order; all when None.
+        columns: The columns that send, in that order, the others being no row's; all when None.
+        halves: Whether sums read half-precision rows, in compiled kernels.
     """
 
     complete: Bundle
@@ -48,18 +57,30 @@ class Side:
     receive: Tensor
     send: Tensor | None
     rows: Tensor | None = None
+    columns: Tensor | None = None
+    halves: bool = False
 
     @property
     def n_columns(self) -> int:
         """Number of senders."""
-        return self.complete[0].n_columns
+        return self.complete[0].n_columns if self.columns is None else len(self.columns)
+
+    @cached_property
+    def _position(self) -> Int[Tensor, "_columns"] | None:
+        """Each column's number among those that send."""
+        if self.columns is None:
+            return None
+        return positions(self.columns, self.complete[0].n_columns)
 
     @cached_property
     def edges(self) -> Sequence[Edges]:
         """Per behavior, the receiving rows' edges."""
         if self.rows is None:
             return self.complete
-        return [edges.select(self.rows) for edges in self.complete]
+        chosen = [edges.select(self.rows) for edges in self.complete]
+        if self._position is None:
+            return chosen
+        return [edges.renumber(self._position, self.n_columns) for edges in chosen]
 
     @property
     def transposed(self) -> Sequence[Edges | None]:
@@ -72,12 +93,21 @@ class Side:
     def stack(self) -> Stack:
         """`edges` for compiled kernels."""
         complete = self.complete.stack
-        return complete if self.rows is None else complete.select(self.rows.numpy())
+        if self.rows is None:
+            return complete
+        position = None if self._position is None else self._position.numpy()
+        return complete.select(self.rows.numpy(), position)
 
-    @property
+    @cached_property
     def back(self) -> Stack | None:
-        """`transposed` for compiled kernels."""
-        return None if self.reverse is None or self.rows is not None else self.reverse.stack
+        """The edges by sender for compiled kernels; None for few, to be walked over by row."""
+        if self.reverse is None or self.rows is None:
+            return None if self.reverse is None else self.reverse.stack
+        if self.columns is not None or len(self.stack.indices) < _FEW * len(
+            self.complete.stack.indices
+        ):
+            return None
+        return self.reverse.stack.keep(positions(self.rows, self.complete[0].n_rows).numpy())
 
     @cached_property
     def send_or_ones(self) -> Float[Tensor, "columns B"]:
@@ -93,6 +123,13 @@ class Side:
         return self.receive[:, None, None].expand(-1, 1, n_behaviors, -1).contiguous()
 
 
+def positions(chosen: Int[Tensor, "_chosen"], n: int) -> Int[Tensor, "_n"]:
+    """Return where each of n nodes stands among the chosen ones, int32; -1 for the others."""
+    found = torch.full((n,), -1, dtype=torch.int32, device=chosen.device)
+    found[chosen] = torch.arange(len(chosen), dtype=torch.int32, device=chosen.device)
+    return found
+
+
 def propagate_all(graph: BehaviorGraph, normalization: Normalization) -> "Propagation":
     """Return the propagation for all users: built once per graph, whose edges never change."""
     known: dict[str, Propagation] = graph.derived
@@ -102,13 +139,15 @@ def propagate_all(graph: BehaviorGraph, normalization: Normalization) -> "Propag
 
 
 class Propagation:
-    """Normalized graphs R^b of all behaviors, for all users or for some.
+    """Normalized graphs R^b of all behaviors, for all nodes or for some.
 
     Args:
         graph: The graphs.
         normalization: How edges are weighted.
-        users: Receiving users whose rows are wanted, in their order; all when None. Receiving
-            items, and all senders, are always complete.
+        users: Receiving users whose rows are wanted, in their order; all when None.
+        items: The same of items.
+        senders: Items that send, in their order, all neighbors of `users` among them; all when
+            None. Of users, all send.
     """
 
     def __init__(
@@ -116,15 +155,18 @@ class Propagation:
         graph: BehaviorGraph,
         normalization: Normalization,
         users: Int[Tensor, "_u"] | None = None,
+        items: Int[Tensor, "_i"] | None = None,
+        senders: Int[Tensor, "_s"] | None = None,
     ) -> None:
         receive, send = POWERS[normalization]
         received = graph.degree_powers(receive)
         sent = graph.degree_powers(send) if send else None
-        scale = received.users if users is None else received.users[users]
         to_users, to_items = graph.to_users, graph.to_items
-        self.users = users
-        self.to_users = Side(to_users, to_items, scale, sent.items if sent else None, users)
-        self.to_items = Side(to_items, to_users, received.items, sent.users if sent else None)
+        self.users, self.items = users, items
+        to_some = received.users, sent.items if sent else None
+        self.to_users = _side(to_users, to_items, to_some, (users, senders), graph.halves)
+        to_some = received.items, sent.users if sent else None
+        self.to_items = _side(to_items, to_users, to_some, (items, None), graph.halves)
 
     def mix(self, x: Nodes, weights: Nodes) -> Nodes:
         """Send all chains through all graphs and mix the results (CIGF eqs. 6-9).
@@ -156,10 +198,48 @@ class Propagation:
         return Nodes(own_side(self.to_users, x.items), own_side(self.to_items, x.users))
 
 
+def _side(
+    complete: Bundle,
+    reverse: Bundle,
+    scales: tuple[Tensor, Tensor | None],
+    chosen: tuple[Tensor | None, Tensor | None],
+    halves: bool,
+) -> Side:
+    """One direction with the receivers' and senders' scales of those that are chosen."""
+    (receive, send), (rows, columns) = scales, chosen
+    receive = receive if rows is None else receive[rows]
+    send = send if send is None or columns is None else send[columns]
+    return Side(complete, reverse, receive, send, rows, columns, halves)
+
+
 def mix_side(
     side: Side, x: Float[Tensor, "columns C _B D"], weights: Float[Tensor, "rows H B B"]
 ) -> Float[Tensor, "rows HC B D"]:
-    """Mix one direction; see `Propagation.mix`."""
+    """Mix one direction; see `Propagation.mix`.
+
+    Where no gradient is wanted, in blocks of rows: what was gathered for them, B times as large as
+    the result, is then needed for one block at a time.
+    """
+    learns = torch.is_grad_enabled() and (x.requires_grad or weights.requires_grad)
+    if learns or len(weights) <= BLOCK_ROWS:
+        return _mix(side, x, weights)
+    out = x.new_empty(len(weights), weights.shape[1] * x.shape[1], weights.shape[2], x.shape[3])
+    for rows, block in _blocks(side):
+        out[rows] = _mix(block, x, weights[rows])
+    return out
+
+
+def _blocks(side: Side) -> Iterator[tuple[slice, Side]]:
+    n_rows = len(side.receive)
+    rows = side.rows
+    if rows is None:
+        rows = torch.arange(n_rows, device=side.receive.device)
+    for start in range(0, n_rows, BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        yield block, replace(side, rows=rows[block], receive=side.receive[block])
+
+
+def _mix(side: Side, x: Tensor, weights: Tensor) -> Tensor:
     if compiled.usable(x, weights):
         from cigf.graph import fused  # needs numba
 

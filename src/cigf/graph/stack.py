@@ -13,8 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cigf.compiled import n_threads, split
+from cigf.compiled import n_threads, run, split
 from cigf.graph.gather_sum import Edges
+
+Positions = NDArray[np.int32]
+"""Where each of some nodes stands among those that are chosen; -1 for the others."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,37 @@ class Stack:
         """Number of receiving rows."""
         return int(self.starts.shape[1])
 
-    def select(self, rows: NDArray[np.int64]) -> "Stack":
-        """Return the edges of some rows, in their order."""
+    def select(self, rows: NDArray[np.int64], position: Positions | None = None) -> "Stack":
+        """Return the edges of some rows, in their order.
+
+        Args:
+            rows: The rows.
+            position: The columns' new numbers; None keeps them.
+        """
+        from cigf.graph.edge_kernels import copy_rows  # needs numba
+
         starts, stops = (np.take(part, rows, axis=1) for part in (self.starts, self.stops))
-        return Stack(starts, stops, self.indices)
+        ends = np.cumsum((stops - starts).ravel()).reshape(starts.shape)
+        begins = ends - (stops - starts)
+        indices = np.empty(ends[-1, -1] if ends.size else 0, self.indices.dtype)
+        position = np.empty(0, np.int32) if position is None else position
+        found = Stack(begins, ends, indices)
+        run(copy_rows, found.borders, starts, stops, self.indices, position, begins, indices)
+        return found
+
+    def keep(self, position: Positions) -> "Stack":
+        """Return the edges to some columns, by the columns' new numbers.
+
+        Args:
+            position: The new number of each column, -1 for those without edges any more.
+        """
+        from cigf.graph.edge_kernels import keep_edges  # needs numba
+
+        starts, stops = np.empty_like(self.starts), np.empty_like(self.stops)
+        indices = np.empty_like(self.indices)
+        given = (self.starts, self.stops, self.indices, position)
+        run(keep_edges, self.borders, *given, starts, stops, indices)
+        return Stack(starts, stops, indices)
 
     @property
     def borders(self) -> NDArray[np.int64]:

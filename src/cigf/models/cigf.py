@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from cigf.config import Config
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.gather_sum import Edges
+from cigf.graph.needed import items_of, renumbered, steps_for, worthwhile
 from cigf.graph.newcomers import Newcomers
-from cigf.graph.propagation import POWERS, Normalization, Propagation, propagate_all
+from cigf.graph.propagation import POWERS, Normalization, propagate_all
 from cigf.models.base import EMBEDDINGS, Memory, MultiTaskRecommender, Representations, Sizes
 from cigf.nn.aggregators import AggregatorName, build_aggregator
 from cigf.nn.attention import AttentionVariant, build_attention
@@ -25,7 +26,7 @@ from cigf.nn.heads import BilinearHead, Head, HeadInput, MESIHead, SharedBottomH
 from cigf.nn.init import xavier_uniform
 from cigf.nn.interaction import CHAINS, CIGCN, ChainName
 from cigf.nn.recording import Recording, Replay
-from cigf.shapes import Nodes
+from cigf.shapes import Batch, Nodes
 
 _ITEMS = "items."
 """How the names of the items' kept vectors begin; the number of the call follows."""
@@ -98,14 +99,28 @@ class CIGF(MultiTaskRecommender):
         self.head = build_head(config, sizes.n_behaviors, generator)
         self.in_kernels = aggregator.linear and isinstance(self.head, MESIHead)
 
+    def forward(self, graph: BehaviorGraph, batch: Batch) -> Float[Tensor, "B"]:
+        """Return the losses of a batch; of the last layers, only what they read is computed."""
+        if self.config.chain == "paper":  # which reads the first layers' rows in all layers
+            return super().forward(graph, batch)
+        items = worthwhile(graph, items_of(batch, graph.n_items))
+        representations = self.encode(graph, batch.users, items)
+        return self.loss(representations, renumbered(batch, items, graph.n_items))
+
     def encode(
-        self, graph: BehaviorGraph, users: Int[Tensor, "u"] | None = None
+        self,
+        graph: BehaviorGraph,
+        users: Int[Tensor, "u"] | None = None,
+        items: Int[Tensor, "i"] | None = None,
     ) -> Representations:
-        """Propagate the embeddings through CIGCN; only the last layer is limited to `users`."""
-        normalization = self.config.normalization
-        complete = propagate_all(graph, normalization)
-        last = complete if users is None else Propagation(graph, normalization, users)
-        steps = [complete] * (self.config.n_layers - 1) + [last]
+        """Propagate the embeddings through CIGCN.
+
+        Args:
+            graph: All behaviors' training edges.
+            users: Users whose rows are wanted, in that order; all when None.
+            items: The same of items, ascending; not with the paper's chain.
+        """
+        steps = steps_for(graph, self.config.normalization, self.config.n_layers, users, items)
         nodes = self.convolution(steps, Nodes(self.user_embedding, self.item_embedding))
         return Representations(nodes.users, nodes.items)
 

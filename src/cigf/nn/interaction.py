@@ -13,11 +13,12 @@ Equations 6-13. Axes: U users, I items, B behaviors, C chains per behavior, D em
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from cigf.nn.aggregators import Aggregator
 from cigf.nn.attention import BehaviorAttention
-from cigf.nn.layer_sum import sum_layers
+from cigf.nn.layer_sum import LayerSum
 from cigf.shapes import Nodes
 
 ChainName = Literal["reference", "paper", "independent"]
@@ -28,6 +29,9 @@ class Step(Protocol):
     """One normalized propagation over all behaviors' graphs (see `graph.Propagation`)."""
 
     users: Tensor | None
+    """Which users receive, in that order; all when None."""
+    items: Tensor | None
+    """The same of items, ascending."""
 
     def mix(self, x: Nodes, weights: Nodes) -> Nodes:
         """All chains through all graphs, mixed by the receivers' weights."""
@@ -114,21 +118,22 @@ class CIGCN(nn.Module):
         """Propagate and sum the layers.
 
         Args:
-            steps: One step per layer; only the last may select users.
+            steps: One step per layer; only the last may select users. What a step receives is
+                what the one before it gave.
             ego: Embeddings of shapes (U, D), (I, D).
 
         Returns:
-            Representations (u, B, D) of the last step's users, and (I, B, D) of all items.
+            Representations (u, B, D) and (i, B, D) of the last step's users and items.
         """
-        users = steps[-1].users
-        base = Nodes(_select(ego.users, users), ego.items)
+        wanted = steps[-1].users, steps[-1].items
+        base = Nodes(*map(_select, ego, wanted))
         chains = self.chain(steps, ego.map(lambda x: x[:, None, None]), self._attend(ego))
-        outputs: tuple[list[Tensor], list[Tensor]] = ([], [])
+        sums = [LayerSum(x, len(steps)) for x in base]
         for layer, (step, h) in enumerate(zip(steps, chains, strict=True), start=1):
-            received = h if step.users is users else Nodes(_select(h.users, users), h.items)
-            for side, x, ego_side in zip(outputs, received, base, strict=True):
-                side.append(self._read(x, ego_side, layer))
-        return Nodes(*(sum_layers(x, side) for x, side in zip(base, outputs, strict=True)))
+            received = map(_select, h, map(_places, wanted, (step.users, step.items)))
+            for total, x, ego_side in zip(sums, received, base, strict=True):
+                total.add(self._read(x, ego_side, layer))
+        return Nodes(*(total.result() for total in sums))
 
     def _read(self, h: Tensor, ego: Tensor, layer: int) -> Tensor:
         out: Tensor = self.aggregator(h, ego[:, None, None], layer)
@@ -136,7 +141,7 @@ class CIGCN(nn.Module):
 
     def _attend(self, ego: Nodes) -> Attend:
         def attend(layer: int, step: Step) -> Nodes:
-            rows = Nodes(_select(ego.users, step.users), ego.items)
+            rows = Nodes(*map(_select, ego, (step.users, step.items)))
             weights = rows.map(lambda x: self.attention(x, layer))
             if self.aggregator.linear:
                 weights = weights.map(lambda w: w.sum(1, keepdim=True))
@@ -147,3 +152,10 @@ class CIGCN(nn.Module):
 
 def _select(x: Tensor, rows: Tensor | None) -> Tensor:
     return x if rows is None else x.index_select(0, rows)
+
+
+def _places(wanted: Tensor | None, there: Tensor | None) -> Tensor | None:
+    """Where the wanted rows are among those that are there; None where they are the same."""
+    if wanted is there or there is None or wanted is None:
+        return None if wanted is there else wanted
+    return torch.searchsorted(there, wanted)

@@ -30,6 +30,38 @@ def sum_layers(
     return total
 
 
+class LayerSum:
+    """`sum_layers` of outputs that come one after the other.
+
+    Where no gradient is wanted, none is kept: they are added up as they come.
+
+    Args:
+        ego: Embeddings.
+        n_layers: L.
+    """
+
+    def __init__(self, ego: Float[Tensor, "n D"], n_layers: int) -> None:
+        self._ego = ego
+        self._shares = iter(_shares(n_layers))
+        self._outputs: list[Tensor] = []
+        self._total: Tensor | None = None
+
+    def add(self, output: Float[Tensor, "n B D"]) -> None:
+        """Add the next layer's output."""
+        if torch.is_grad_enabled():
+            self._outputs.append(output)
+            return
+        share = next(self._shares)
+        if self._total is None:
+            self._total = torch.add((share + 1) * self._ego[:, None], output, alpha=share)
+        else:
+            self._total.add_(output, alpha=share)
+
+    def result(self) -> Float[Tensor, "n B D"]:
+        """Return the sum."""
+        return sum_layers(self._ego, self._outputs) if self._total is None else self._total
+
+
 def _shares(n_layers: int) -> range:
     return range(n_layers, 0, -1)
 

@@ -15,6 +15,7 @@ class Recording:
     """
 
     users: None = None
+    items: None = None
 
     def __init__(self, step: Step, known: Tensor) -> None:
         self._step = step

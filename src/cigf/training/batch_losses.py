@@ -27,5 +27,6 @@ def batch_losses(model: Recommender, graph: BehaviorGraph, batch: Batch) -> Tens
         name: model.get_parameter(name).index_select(0, getattr(batch.nodes, side))
         for name, side in model.node_tables.items()
     }
-    inside: Tensor = functional_call(model, rows, (batch.graph, batch))
+    inner = batch.graph.in_halves() if graph.halves else batch.graph
+    inside: Tensor = functional_call(model, rows, (inner, batch))
     return inside

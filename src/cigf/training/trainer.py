@@ -91,7 +91,7 @@ class Trainer:
     ) -> None:
         self._config = config
         self._behaviors = behaviors
-        self._graph = graph
+        self._graph = graph.in_halves() if config.gathers == "float16" else graph
         self._source = source
         self._seed = seed
         self._validate = validate if config.evaluate_every else None
