@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check unit data bench docs format clean
+.PHONY: help demo setup test check unit data test-gpu bench bench-scale bench-gpu docs format clean
 
 help:
 	@echo "make demo    set up, run the whole job on a synthetic shop log, end with recommendations"
 	@echo "make test    set up, run all checks and tests"
 	@echo "make data    tests on real data sets (CIGF_DATA or ../shared/data); minutes"
 	@echo "make bench   benchmarks on real data; minutes"
+	@echo "make bench-scale  benchmarks on synthetic logs of up to 36 million pairs; half an hour"
+	@echo "make test-gpu, make bench-gpu  tests and benchmarks for a CUDA device, where there is one"
 	@echo "make docs    build the documentation's site into site/"
 	@echo "make format  format the code"
 
@@ -45,6 +47,15 @@ data: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+bench-scale: setup
+	$(BIN)/python -m benchmarks scale
+
+test-gpu: setup
+	$(BIN)/python -m pytest -m gpu -rs
+
+bench-gpu: setup
+	$(BIN)/python -m benchmarks gpu
 
 docs: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"

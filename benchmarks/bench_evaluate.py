@@ -48,15 +48,15 @@ def run(options: Options) -> list[Figure]:
     ]
 
 
-def random_factors(n_users: int, n_items: int) -> ScoreFactors:
+def random_factors(n_users: int, n_items: int, n_experts: int = N_EXPERTS) -> ScoreFactors:
     """Return factors of the size of CIGF's with random values."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator)
 
-    users, items = draw(n_users, N_EXPERTS, SIZE), draw(n_items, N_EXPERTS, SIZE)
-    return ScoreFactors(users, items, draw(n_users, N_EXPERTS), draw(n_items, N_EXPERTS))
+    users, items = draw(n_users, n_experts, SIZE), draw(n_items, n_experts, SIZE)
+    return ScoreFactors(users, items, draw(n_users, n_experts), draw(n_items, n_experts))
 
 
 def worst_rank(factors: ScoreFactors, task: RankingTask, counts: RankCounts) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from cigf.data.dataset_store import load_split
 from cigf.experiment.config import load_experiment
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.inference.artifact import load_artifact
@@ -25,11 +26,12 @@ from cigf.training.optimizers import build_optimizer
 # Benchmarks are no part of the installed package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import bench_catalog, bench_kills, bench_soak
+from benchmarks import bench_catalog, bench_gpu, bench_kills, bench_scale, bench_soak, scale_parts
 from benchmarks.__main__ import MODULES, main
 from benchmarks.bench_epoch import full_loss
 from benchmarks.common import Figure, Options, trained_run
 from benchmarks.load import as_fast_as_possible, at_rate, get
+from benchmarks.power_law import IJCAI, TAOBAO, Size, write_dataset
 from benchmarks.process import measure
 from benchmarks.served import Served
 from benchmarks.shop import small_artifact
@@ -339,6 +341,47 @@ def test_the_generator_counts_answers_and_refusals(toy_data):
     assert good.rate == pytest.approx(len(good.latencies) / good.seconds)
     assert 0 < good.milliseconds(0.5) <= good.milliseconds(0.99)
     assert bad.errors == len(bad.latencies) == 15
+
+
+def test_a_synthetic_log_has_its_size_and_a_power_law(tmp_path):
+    assert (IJCAI.n_pairs, TAOBAO.n_pairs) == (36_203_512, 7_658_926)
+    size = Size(700, 900, (20_000, 3_000, 500), n_held_out=100)
+    write_dataset(tmp_path / "log", size)
+    split = load_split(tmp_path / "log")
+    assert tuple(matrix.nnz for matrix in split.train.interactions) == size.pairs
+    assert split.train.behaviors.names == ("favorite", "cart", "buy")
+    degrees = np.sort(np.bincount(split.train.interactions[0].indices, minlength=900))[::-1]
+    assert degrees[:90].sum() > 2 * 90 * degrees.mean()
+    held_out = split.test["buy"]
+    assert len(held_out) == 100
+    assert not split.train.target[held_out.users, held_out.items].any()
+    assert size.times(0.1) == Size(70, 90, (2_000, 300, 50), 70)
+
+
+def test_scale_measures_every_piece(tmp_path, monkeypatch):
+    size = Size(300, 400, (3_000, 500, 400, 300), n_held_out=90)
+    in_its_process = bench_scale.part
+
+    def part(name, folder, chosen=(), repeats=1):
+        if name == "encode":  # one in a process of its own, as all are when it matters
+            return in_its_process(name, folder, chosen, repeats)
+        return scale_parts.work(name, folder, {"set": list(chosen), "repeats": repeats})
+
+    monkeypatch.setattr(bench_scale, "part", part)
+    options = Options(Path(), tmp_path, repeats=1)
+    figures = bench_scale.run(options, size, size, [size, size.times(1.5)])
+    found = {figure.name: figure for figure in figures}
+    assert found["growth: slope of log seconds against log pairs"].must == 1.1
+    measured = [figure for figure in figures if figure.unit in ("s", "GB")]
+    assert all(figure.value > 0 for figure in measured)
+    assert sum("peak memory" in figure.name for figure in figures) == 10
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_benchmark_says_so(capsys):
+    (figure,) = bench_gpu.run(Options(Path(), Path()))
+    assert (figure.name, figure.value) == ("CUDA devices", 0)
+    assert "there is no CUDA device here" in capsys.readouterr().err
 
 
 def test_every_benchmark_says_what_it_measures():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cigf.ranking import Scorer
+from cigf.ranking import Scorer, factors, topk
 
 
 class TableScorer(Scorer):
@@ -28,3 +28,11 @@ class TableScorer(Scorer):
 @pytest.fixture(scope="session")
 def table_scorer():
     return TableScorer
+
+
+@pytest.fixture(params=[False, True], ids=["whole", "stretches"], autouse=True)
+def stretches(request, monkeypatch):
+    """Catalogs are also worked on in stretches of a few items, as large ones are."""
+    if request.param:
+        monkeypatch.setitem(factors.ITEMS_AT_ONCE, "cpu", 3)
+        monkeypatch.setattr(topk, "_STRETCH", 2)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cigf.data.tasks import RankCounts, RankingTask
+from cigf.ranking.factors import items_at_once
 from cigf.ranking.ragged import RaggedRows, as_tensor, expand, sum_by
 from cigf.ranking.scorer import Scorer, default_block_size
 from cigf.ranking.shares import in_shares
@@ -141,8 +142,10 @@ def _count_everything(
     scores: Float[Tensor, "n I"], marks: Float[Tensor, "n 1"]
 ) -> Int64[Tensor, "n"]:
     # The complement of "smaller", so that a NaN never helps: neither as a mark nor as a rival.
-    smaller = (scores < marks).view(torch.int8).sum(dim=1, dtype=torch.int32)
-    return scores.shape[1] - smaller.long()
+    smaller = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+    for some in torch.split(scores, items_at_once(scores.device), dim=1):
+        smaller += (some < marks).view(torch.int8).sum(dim=1, dtype=torch.int32)
+    return scores.shape[1] - smaller
 
 
 def _count_listed(

@@ -27,6 +27,9 @@ from cigf.ranking.scorer import Scorer, default_block_size
 
 PAIRS_AT_ONCE = 1 << 16
 
+ITEMS_AT_ONCE = {"cpu": 1 << 13}
+"""Items whose scores are worked on while they are still in a near cache; elsewhere all."""
+
 
 @dataclass(frozen=True, eq=False)
 class Corrections:
@@ -107,9 +110,10 @@ class ScoreFactors(Scorer):
         """Yield the scores of consecutive blocks of users, all in the same memory."""
         size = block_size or default_block_size(self.n_items, self.device)
         # Fresh memory for every block would cost more than the products (page faults).
-        buffers = self._buffers(min(size, len(users)))
+        scores, denominators = self._buffers(min(size, len(users)))
         for start in range(0, len(users), size):
-            yield self._write(users[start : start + size], buffers)
+            some = users[start : start + size]
+            yield self._write(some, (scores[: len(some)], denominators[: len(some)]))
 
     @torch.no_grad()
     def pairs(self, users: Int64[Tensor, "n"], items: Int64[Tensor, "n"]) -> Float[Tensor, "n"]:
@@ -130,12 +134,14 @@ class ScoreFactors(Scorer):
         mine.__dict__["_item_side"] = self._item_side  # where cached_property keeps it
         return mine
 
-    def _buffers(self, n_rows: int) -> Float[Tensor, "buffers rows I"]:
-        return self.users.new_empty(2 if self.is_gated else 1, n_rows, self.n_items)
+    def _buffers(self, n_rows: int) -> tuple[Float[Tensor, "rows I"], Float[Tensor, "rows i"]]:
+        """Memory for scores, and for some items' denominators."""
+        width = min(items_at_once(self.device), self.n_items) if self.is_gated else 0
+        return self.users.new_empty(n_rows, self.n_items), self.users.new_empty(n_rows, width)
 
     @torch.no_grad()
-    def _write(self, users: Tensor, buffers: Tensor) -> Tensor:
-        scores = self._mix(users, *buffers[:, : len(users)])
+    def _write(self, users: Tensor, buffers: tuple[Tensor, Tensor]) -> Tensor:
+        scores = self._mix(users, *buffers)
         if self.item_bias is not None:
             scores += self.item_bias
         if self.corrections is not None:
@@ -160,20 +166,25 @@ class ScoreFactors(Scorer):
     def _user_side(self, users: Tensor) -> "_Side":
         return _Side.build(self.users[users], self._gates and self._gates[0][users])
 
-    def _mix(self, users: Tensor, scores: Tensor, denominators: Tensor | None = None) -> Tensor:
+    def _mix(self, users: Tensor, scores: Tensor, denominators: Tensor) -> Tensor:
         """Write the block of `sum_e softmax_e(...) <...>` into `scores`."""
         mine, theirs = self._user_side(users), self._item_side
-        torch.mm(mine.factors.T, theirs.factors, out=scores)
-        if denominators is None or mine.weights is None or theirs.weights is None:
-            return scores
-        torch.mm(mine.weights.T, theirs.weights, out=denominators)
-        scores.div_(denominators)
+        if mine.weights is None or theirs.weights is None:
+            return torch.mm(mine.factors.T, theirs.factors, out=scores)
         smallest = _smallest_denominator(scores.dtype)
         # A denominator holds at least the weight that one side gives the other's favorite expert,
         # so it can only be small where both sides have small weights.
-        if not (theirs.floor >= math.log(smallest) or mine.floor >= math.log(smallest)):
-            rows, items = (~(denominators >= smallest)).nonzero(as_tuple=True)
-            scores[rows, items] = self._mix_pairs(users[rows], items)
+        trusted = theirs.floor >= math.log(smallest) or mine.floor >= math.log(smallest)
+        width = max(denominators.shape[1], 1)
+        for start in range(0, self.n_items, width):
+            some = slice(start, min(start + width, self.n_items))
+            part, below = scores[:, some], denominators[:, : some.stop - start]
+            torch.mm(mine.factors.T, theirs.factors[:, some], out=part)
+            torch.mm(mine.weights.T, theirs.weights[:, some], out=below)
+            part.div_(below)
+            if not trusted:
+                rows, items = (~(below >= smallest)).nonzero(as_tuple=True)
+                part[rows, items] = self._mix_pairs(users[rows], items + start)
         return scores
 
     def _mix_pairs(self, users: Tensor, items: Tensor) -> Tensor:
@@ -213,6 +224,11 @@ class _Side:
         factors = (vectors * weights[:, :, None]).flatten(1)
         lowest = logits.min() if logits.numel() else None
         return cls(factors.T.contiguous(), weights.T.contiguous(), lowest)
+
+
+def items_at_once(device: torch.device) -> int:
+    """Return how many items' scores are worked on in one go."""
+    return ITEMS_AT_ONCE.get(device.type, 1 << 30)
 
 
 def _smallest_denominator(dtype: torch.dtype) -> float:

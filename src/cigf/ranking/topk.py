@@ -16,6 +16,9 @@ from cigf.ranking.shares import in_shares
 Only = Group
 """What a list may be restricted to."""
 
+_STRETCH = 512
+"""Items of which the best one is looked for first."""
+
 NO_ITEM = -1
 """Fills the places of a list for which there is no item left."""
 
@@ -99,8 +102,7 @@ class _Mask:
         self._hidden = _hidden_items(scorer, allow, deny)
 
     def apply(self, scores: Float[Tensor, "b I"], users: Int64[Tensor, "b"]) -> None:
-        """Mask the rows of some users in place; NaN becomes -inf too."""
-        scores.nan_to_num_(-torch.inf, torch.inf, -torch.inf)
+        """Mask the rows of some users in place."""
         if self._touched is not None and self._only != "all":
             entries = self._touched.read(users)
             if self._only == "new":
@@ -130,10 +132,13 @@ def _hidden_items(
 def _best(
     scores: Float[Tensor, "b I"], k: int
 ) -> tuple[Int64[Tensor, "b k"], Float[Tensor, "b k"]]:
-    """Return the k best of each row in the total order (score descending, item ascending)."""
+    """Return the k best of each row in the total order (score descending, item ascending).
+
+    NaN counts as -inf, and becomes that in place.
+    """
     # One more than asked for tells whether the last score is shared with items left out.
     n_looked_at = min(k + 1, scores.shape[1])
-    values, items = scores.topk(n_looked_at, dim=1)
+    values, items = _largest(scores, n_looked_at)
     if n_looked_at > k:
         shared = (values[:, k - 1] == values[:, k]) & (values[:, k] > -torch.inf)
         rows = shared.nonzero()[:, 0]
@@ -146,6 +151,34 @@ def _best(
     by_score = values.sort(dim=1, descending=True, stable=True)
     items = by_item.values.gather(1, by_score.indices)
     return items.where(by_score.values > -torch.inf, NO_ITEM), by_score.values
+
+
+def _largest(
+    scores: Float[Tensor, "b I"], k: int
+) -> tuple[Float[Tensor, "b k"], Int64[Tensor, "b k"]]:
+    """Return each row's k largest scores, of equal ones any, with their items; NaN as -inf.
+
+    In a large catalog they are looked for in the k stretches of items whose best scores are the
+    largest: of any other stretch there are k scores that are not smaller. A selection among all
+    items would look at each of them as a pair of a score and a number, five times as slowly.
+    """
+    n_stretches = scores.shape[1] // _STRETCH
+    if scores.device.type != "cpu" or n_stretches < 2 * k:
+        scores.nan_to_num_(-torch.inf, torch.inf, -torch.inf)
+        return scores.topk(k, dim=1)
+    stretches = scores[:, : n_stretches * _STRETCH].view(-1, n_stretches, _STRETCH)
+    rest = scores[:, n_stretches * _STRETCH :]
+    best = stretches.amax(dim=2)
+    if best.isnan().any() or rest.isnan().any():
+        scores.nan_to_num_(-torch.inf, torch.inf, -torch.inf)
+        best = stretches.amax(dim=2)
+    chosen = best.topk(k, dim=1).indices
+    places = (chosen[:, :, None] * _STRETCH + torch.arange(_STRETCH)).flatten(1)
+    few = torch.cat([scores.gather(1, places), rest], dim=1)
+    values, found = few.topk(k, dim=1)
+    beyond = n_stretches * _STRETCH - places.shape[1]
+    inside = places.gather(1, found.clamp(max=places.shape[1] - 1))
+    return values, torch.where(found < places.shape[1], inside, found + beyond)
 
 
 def _first_of_equals(

@@ -1,0 +1,146 @@
+"""Work on a large graph, each piece in a process of its own: its times and its peak memory.
+
+    python -m benchmarks.scale_parts PART DATASET ['{"option": value}']
+
+prints one line of JSON. `benchmarks.bench_scale` runs the pieces and compares them.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.bench_evaluate import random_factors
+from benchmarks.common import REFERENCE
+from cigf.compiled import threads_for_kernels
+from cigf.data.dataset import Dataset
+from cigf.data.dataset_store import load_split
+from cigf.data.tasks import ranking_task
+from cigf.experiment.config import ExperimentConfig, load_experiment
+from cigf.experiment.peak_memory import peak_megabytes
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.models.base import Recommender, Sizes
+from cigf.models.registry import build_model
+from cigf.ranking import rank_counts, top_k
+from cigf.sampling.build import build_sampler
+from cigf.training.events import EpochRecord, Listener
+from cigf.training.trainer import Trainer
+
+Taken = dict[str, Any]
+
+SUBGRAPHS = ["sampling.subgraph=budget", "sampling.subgraph_nodes=40000"]
+"""The published sub-graphs: 10,000 users, as many items, then 40,000 of each in two rounds."""
+
+
+class _Clock(Listener):
+    """Seconds of every step, with its sampling, and of every epoch."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+        self.epochs: list[float] = []
+        self.losses: list[float] = []
+        self._last = time.perf_counter()
+
+    def on_step(self, epoch: int, step: int, n_pairs: int) -> None:
+        now = time.perf_counter()
+        self.steps.append(now - self._last)
+        self._last = now
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        self.epochs.append(record.seconds)
+        self.losses.append(sum(record.losses.values()))
+        self._last = time.perf_counter()
+
+
+def train(data: Dataset, options: Taken) -> Taken:
+    """Train for some epochs, of which the first is not counted where there are several."""
+    config = _config(options)
+    clock = _Clock()
+    began = time.perf_counter()
+    graph = BehaviorGraph.build(data.interactions)
+    built = time.perf_counter() - began
+    source = build_sampler(data.interactions, config.sampling, config.seed)
+    trainer = Trainer(config.training, data.behaviors.names, graph, source, listener=clock)
+    trainer.fit(_model(data, config))
+    return {
+        "graph_seconds": built,
+        "steps": clock.steps,
+        "epochs": clock.epochs,
+        "losses": clock.losses,
+        "steps_per_epoch": source.n_steps,
+    }
+
+
+def encode(data: Dataset, options: Taken) -> Taken:
+    """Represent all nodes from the whole graph, as for evaluation and recommendations."""
+    config = _config(options)
+    graph = BehaviorGraph.build(data.interactions)
+    model = _model(data, config).eval()
+    with torch.no_grad(), threads_for_kernels():
+        seconds = _times(lambda: model.encode(graph), options)
+    return {"seconds": seconds}
+
+
+def rank(data: Dataset, options: Taken) -> Taken:
+    """Rank the held-out item of every test user in the whole catalog, and list her ten best."""
+    split = load_split(Path(options["dataset"]))
+    factors = random_factors(data.n_users, data.n_items, len(data.behaviors))
+    held_out = split.test[data.behaviors.target_name]
+    history = split.history("test")
+    task = ranking_task(history, held_out, data.behaviors.target)
+    users = np.unique(held_out.users)
+    return {
+        "users": len(users),
+        "ranks": _times(partial(rank_counts, factors, task), options),
+        "lists": _times(partial(top_k, factors, users, 10, seen=task.seen), options),
+    }
+
+
+def _times(work: Callable[[], object], options: Taken) -> list[float]:
+    seconds = []
+    for _ in range(options.get("repeats", 1)):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def _config(options: Taken) -> ExperimentConfig:
+    return load_experiment(REFERENCE, [str(each) for each in options.get("set", [])])
+
+
+def _model(data: Dataset, config: ExperimentConfig) -> Recommender:
+    sizes = Sizes(data.n_users, data.n_items, len(data.behaviors))
+    return build_model(config.model_name, config.model, sizes, config.seed)
+
+
+PARTS: dict[str, Callable[[Dataset, Taken], Taken]] = {
+    "train": train,
+    "encode": encode,
+    "rank": rank,
+}
+
+
+def work(part: str, dataset: Path, options: Taken) -> Taken:
+    """Do one piece of work; return what it took, and how large the log is."""
+    data = load_split(dataset).history("test")
+    taken = PARTS[part](data, {**options, "dataset": str(dataset)})
+    n_pairs = sum(matrix.nnz for matrix in data.interactions)
+    size = {"users": data.n_users, "items": data.n_items, "pairs": n_pairs}
+    size["behaviors"] = len(data.behaviors)
+    return {**taken, "size": size, "peak_mb": peak_megabytes()}
+
+
+def main(part: str, dataset: str, options: str = "{}") -> None:
+    """Do one piece of work, and print what it took."""
+    print(json.dumps(work(part, Path(dataset), json.loads(options))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
