@@ -18,6 +18,7 @@ from benchmarks import (
     bench_fold_in,
     bench_gpu,
     bench_kills,
+    bench_large,
     bench_plus,
     bench_prepare,
     bench_quality,
@@ -30,6 +31,7 @@ from benchmarks.common import ROOT, Figure, Options, report
 
 MODULES: dict[str, ModuleType] = {
     "prepare": bench_prepare,
+    "large": bench_large,
     "evaluate": bench_evaluate,
     "commands": bench_commands,
     "epoch": bench_epoch,

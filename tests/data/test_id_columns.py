@@ -1,14 +1,15 @@
 import polars as pl
 import pytest
 
-from cigf.data.id_columns import clean_ids, unify_ids
+from cigf.data.id_columns import check_ids, clean_ids, unify_ids
 from cigf.data.read_log import ReadLog
 from cigf.errors import DataError
 
 
 def cleaned(values: object, **options: object) -> tuple[pl.Series, ReadLog]:
     log = ReadLog("fail")
-    return clean_ids(pl.Series(values, **options), "user", "log.csv", log), log
+    column = check_ids(pl.Series(values, **options), "user", "log.csv")
+    return clean_ids(column, "user", "log.csv", log), log
 
 
 def unified(*columns: list[object]) -> tuple[list[list[object]], list[str]]:
@@ -33,6 +34,12 @@ def test_blanks_around_ids_do_not_count_and_are_reported() -> None:
         "log.csv: user: 2 ids had blanks around them, which were removed (' a', 'b\\t'); "
         "1 became equal to another id"
     ]
+
+
+def test_an_id_that_stands_for_several_rows_is_counted_so() -> None:
+    log = ReadLog("fail")
+    clean_ids(pl.Series([" a", "a", "b "]), "user", "x", log, pl.Series([3, 5, 4]))
+    assert "7 ids had blanks around them" in log.warnings[0]
 
 
 def test_empty_ids_are_missing() -> None:

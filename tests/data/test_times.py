@@ -2,8 +2,10 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cigf.data.times import to_milliseconds
+from cigf.data.times import reading_of, reading_of_pieces, to_milliseconds
 
 MOMENT = datetime(2017, 11, 25, 8, 30, 15, 250000, tzinfo=UTC)
 SECONDS = 1511598615
@@ -88,3 +90,17 @@ def test_the_largest_time_tells_the_unit_of_all() -> None:
 def test_a_type_that_is_no_time_gives_nulls() -> None:
     assert whole(pl.Series([[1], [2]])) == [None, None]
     assert whole(pl.Series([None, None])) == [None, None]
+
+
+VALUES = ["5", "1511598615", "1511598615250", "3.5", "20171125", "2017-11-25", "soon", "", None]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(VALUES), min_size=1, max_size=12), st.integers(1, 4))
+def test_pieces_are_read_as_the_whole_is(values: list[str | None], size: int) -> None:
+    column = pl.Series(values, dtype=pl.String)
+    pieces = [column.slice(start, size) for start in range(0, len(column), size)]
+    told = {reading for piece in pieces if (reading := reading_of(piece)) is not None}
+    reading = told.pop() if len(told) == 1 else reading_of_pieces(pieces)
+    expected = to_milliseconds(column)
+    assert pl.concat(reading.apply(piece) for piece in pieces).to_list() == expected.to_list()

@@ -15,9 +15,10 @@ from cigf.data.dataset import (
     pair_keys,
     pair_rows,
 )
-from cigf.data.events import CodedEvents, build_dataset
+from cigf.data.events import CodedEvents
 from cigf.data.holdouts import as_matrices
 from cigf.data.ids import UNKNOWN, IdMap
+from cigf.data.pairs import pairs_of
 from cigf.data.schema import BEHAVIOR, ITEM, TIME, USER, Interactions
 from cigf.data.splitting import HeldOut, Split
 from cigf.errors import DataError
@@ -86,8 +87,12 @@ def append_events(old: Dataset, events: Interactions) -> Appended:
         frame[BEHAVIOR].to_physical().to_numpy().astype(np.uint8),
         frame[TIME].to_numpy() if events.has_times else None,
     )
-    fresh = build_dataset(coded, old.behaviors, users, items)
-    known = build_dataset(_joined(old, coded), old.behaviors, users, items)
+    fresh, known = (
+        pairs_of(iter([each]), len(old.behaviors), (len(users), len(items))).dataset(
+            old.behaviors, users, items
+        )
+        for each in (coded, _joined(old, coded))
+    )
     n_pairs = [sum(m.nnz for m in data.interactions) for data in (known, old)]
     if n_pairs[0] == n_pairs[1]:
         raise DataError(

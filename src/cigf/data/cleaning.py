@@ -1,4 +1,7 @@
-"""Cleaning of coded events: minimum support (k-core) and compact row numbers."""
+"""Cleaning of pairs: minimum support (k-core) and compact row numbers.
+
+Axes: U users, I items.
+"""
 
 from dataclasses import dataclass
 
@@ -6,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cigf.data.dataset import sorted_unique
-from cigf.data.events import CodedEvents
 from cigf.data.ids import IdMap
+from cigf.data.pairs import BehaviorPairs, Pairs
+
+Flags = NDArray[np.bool_]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -19,45 +25,43 @@ class Dropped:
     events: int
 
 
-def keep_core(
-    events: CodedEvents, minimum: int, behavior: int | None = None
-) -> tuple[CodedEvents, Dropped]:
+def keep_core(pairs: Pairs, minimum: int, behavior: int | None = None) -> tuple[Pairs, Dropped]:
     """Leave out users and items with fewer than `minimum` distinct pairs, until none is left.
 
     Args:
-        events: The events.
+        pairs: The pairs.
         minimum: Pairs that every user and item must have.
         behavior: Count pairs of this behavior only; None: pairs of any.
     """
-    n_users, n_items = _sizes(events)
-    users, items = _distinct_pairs(events, behavior, n_items)
-    user_kept, item_kept = _core(users, items, (n_users, n_items), minimum)
-    kept = user_kept[events.users] & item_kept[events.items]
-    left = events.where(kept)
-    n_users_dropped = _n_distinct(events.users) - _n_distinct(left.users)
-    n_items_dropped = _n_distinct(events.items) - _n_distinct(left.items)
-    return left, Dropped(n_users_dropped, n_items_dropped, len(events) - len(left))
+    n_items = max(pairs.shape[1], 1)
+    if behavior is None:
+        keys = sorted_unique(np.concatenate([each.keys for each in pairs.of]))
+    else:
+        keys = pairs.of[behavior].keys
+    users, items = np.divmod(keys, n_items)
+    user_kept, item_kept = _core(users, items, pairs.shape, minimum)
+    left = Pairs(
+        tuple(
+            each.where(user_kept[users] & item_kept[items])
+            for each, users, items in pairs.users_and_items()
+        ),
+        pairs.shape,
+    )
+    before, after = present(pairs), present(left)
+    n_users, n_items = (int(b.sum()) - int(a.sum()) for b, a in zip(before, after, strict=True))
+    return left, Dropped(n_users, n_items, pairs.n_events - left.n_events)
 
 
-def _n_distinct(rows: NDArray[np.int64]) -> int:
-    return int(np.count_nonzero(np.bincount(rows)))
+def present(pairs: Pairs) -> tuple[Flags, Flags]:
+    """Return which users and items have a pair of any behavior."""
+    users, items = (np.zeros(size, dtype=bool) for size in pairs.shape)
+    for _, of_users, of_items in pairs.users_and_items():
+        users[of_users] = True
+        items[of_items] = True
+    return users, items
 
 
-def _sizes(events: CodedEvents) -> tuple[int, int]:
-    return int(events.users.max(initial=-1)) + 1, int(events.items.max(initial=-1)) + 1
-
-
-def _distinct_pairs(
-    events: CodedEvents, behavior: int | None, n_items: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    chosen = events if behavior is None else events.where(events.behaviors == behavior)
-    keys = sorted_unique(chosen.users * n_items + chosen.items)
-    return np.divmod(keys, max(n_items, 1))
-
-
-def _core(
-    users: NDArray[np.int64], items: NDArray[np.int64], shape: tuple[int, int], minimum: int
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _core(users: Rows, items: Rows, shape: tuple[int, int], minimum: int) -> tuple[Flags, Flags]:
     """Return which users and items are in the k-core of the bipartite graph of the pairs."""
     while True:
         user_kept = np.bincount(users, minlength=shape[0]) >= minimum
@@ -68,21 +72,19 @@ def _core(
         users, items = users[kept], items[kept]
 
 
-def compact(events: CodedEvents, users: IdMap, items: IdMap) -> tuple[CodedEvents, IdMap, IdMap]:
-    """Renumber users and items so that every row has an event; the order of ids stays."""
-    user_rows, new_users = _renumber(events.users, users)
-    item_rows, new_items = _renumber(events.items, items)
-    if len(new_users) == len(users) and len(new_items) == len(items):
-        return events, users, items
-    renumbered = CodedEvents(
-        user_rows[events.users], item_rows[events.items], events.behaviors, events.times
+def compact(pairs: Pairs, users: IdMap, items: IdMap) -> tuple[Pairs, IdMap, IdMap]:
+    """Renumber users and items so that every row has a pair; the order of ids stays."""
+    user_kept, item_kept = present(pairs)
+    if user_kept.all() and item_kept.all():
+        return pairs, users, items
+    user_rows, item_rows = np.cumsum(user_kept) - 1, np.cumsum(item_kept) - 1
+    shape = (int(user_kept.sum()), int(item_kept.sum()))
+    renumbered = tuple(
+        BehaviorPairs(user_rows[u] * shape[1] + item_rows[i], each.counts, each.times)
+        for each, u, i in pairs.users_and_items()
     )
-    return renumbered, new_users, new_items
+    return Pairs(renumbered, shape), _kept(users, user_kept), _kept(items, item_kept)
 
 
-def _renumber(rows: NDArray[np.int64], ids: IdMap) -> tuple[NDArray[np.int64], IdMap]:
-    present = np.zeros(len(ids), dtype=bool)
-    present[rows] = True
-    if present.all():
-        return np.arange(len(ids), dtype=np.int64), ids
-    return np.cumsum(present) - 1, IdMap(ids.external(np.flatnonzero(present)), ids.entity)
+def _kept(ids: IdMap, kept: Flags) -> IdMap:
+    return ids if kept.all() else IdMap(ids.external(np.flatnonzero(kept)), ids.entity)

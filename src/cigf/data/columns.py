@@ -3,15 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from cigf.data.aliases import COLUMN_OPTIONS, find_column, translate_behavior
 from cigf.data.behaviors import Behaviors
+from cigf.data.coding import Coder
 from cigf.data.options import ReadOptions
 from cigf.data.read_log import SHOWN, ReadLog
-from cigf.data.schema import BEHAVIOR, ITEM, TIME, USER, behavior_type
+from cigf.data.schema import BEHAVIOR, ITEM, TIME, USER
 from cigf.data.table import Table
 from cigf.errors import DataError, did_you_mean
+
+LEFT_OUT = -1
+"""Meaning of a behavior value whose rows do not count."""
+NO_BEHAVIOR = -2
+"""Meaning of a missing behavior value."""
 
 
 def wanted_columns(names: Sequence[str], options: ReadOptions) -> list[str]:
@@ -78,32 +86,48 @@ def _check_distinct(table: Table, chosen: Mapping[str, str]) -> None:
             )
 
 
-def behavior_column(
-    table: Table, column: str | None, options: ReadOptions, behaviors: Behaviors, log: ReadLog
-) -> tuple[pl.Series, pl.Series]:
-    """Return the behaviors as an Enum, and which rows count: those of a left-out value do not.
+def behavior_meanings(
+    coder: Coder, source: str, options: ReadOptions, behaviors: Behaviors, log: ReadLog
+) -> NDArray[np.int16]:
+    """Return what each code of a behavior column means.
+
+    Args:
+        coder: The column's values and how often they stand there.
+        source: What to call the source in messages.
+        options: May map values to behaviors.
+        behaviors: The behaviors.
+        log: Where left-out values are counted.
+
+    Returns:
+        Index of a behavior, `LEFT_OUT` or `NO_BEHAVIOR` per code.
 
     Raises:
         DataError: A value is unknown and bad rows are not to be skipped.
     """
-    dtype = behavior_type(behaviors)
-    if column is None:
-        value = pl.Series(BEHAVIOR, [options.default_behavior], dtype=dtype)
-        kept = pl.Series([True]).new_from_index(0, table.frame.height)
-        return value.new_from_index(0, table.frame.height), kept
-    values = _as_text(table.frame[column], table.source)
-    counts = dict(values.drop_nulls().value_counts().iter_rows())
+    texts = as_text(coder.values, source)
+    counts: dict[str, int] = {}
+    for text, count in zip(texts.to_list(), coder.counts.tolist(), strict=True):
+        if text is not None and count:
+            counts[text] = counts.get(text, 0) + count
     meanings = {v: translate_behavior(v, behaviors.names, options.mapping) for v in counts}
     unknown = {v: counts[v] for v, meaning in meanings.items() if meaning is None}
     if unknown:
-        _report_unknown(unknown, table, behaviors, log)
-    named = {value: meaning for value, meaning in meanings.items() if meaning}
-    meant = values.replace_strict(named, default=None, return_dtype=dtype).rename(BEHAVIOR)
+        _report_unknown(unknown, source, behaviors, log)
     log.dropped.update(_mapped_away(counts, meanings))
-    return meant, meant.is_not_null() | values.is_null()
+    index = {name: place for place, name in enumerate(behaviors)}
+    meant = [
+        NO_BEHAVIOR if text is None else index.get(meanings.get(text) or "", LEFT_OUT)
+        for text in texts.to_list()
+    ]
+    return np.array(meant, dtype=np.int16)
 
 
-def _as_text(column: pl.Series, source: str) -> pl.Series:
+def as_text(column: pl.Series, source: str) -> pl.Series:
+    """Return behaviors as text without blanks around it, null where there is none.
+
+    Raises:
+        DataError: The column is of a type that cannot be a behavior.
+    """
     if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
         raise DataError(
             f"{source}: column {column.name} holds {column.dtype}; behaviors must be text or codes"
@@ -120,7 +144,7 @@ def _mapped_away(counts: Mapping[str, int], meanings: Mapping[str, str | None]) 
 
 
 def _report_unknown(
-    unknown: Mapping[str, int], table: Table, behaviors: Behaviors, log: ReadLog
+    unknown: Mapping[str, int], source: str, behaviors: Behaviors, log: ReadLog
 ) -> None:
     most = sorted(unknown, key=lambda value: (-unknown[value], value))
     total = sum(unknown.values())
@@ -135,7 +159,7 @@ def _report_unknown(
     hint = did_you_mean(most[0], behaviors)
     meant = hint.removeprefix("; did you mean ").removesuffix("?") or behaviors.names[0]
     raise DataError(
-        f"{table.source}: unknown behavior {shown}{more}{hint} (behaviors: "
+        f"{source}: unknown behavior {shown}{more}{hint} (behaviors: "
         f"{', '.join(behaviors)}); map it with --map {most[0]}={meant}, leave it out with "
         f"--map {most[0]}=, or name it in --behaviors when the data are prepared"
     )

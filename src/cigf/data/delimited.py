@@ -1,18 +1,22 @@
 """CSV and TSV files: all columns as text, and exact words about what is broken."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
+from cigf.data import limits
 from cigf.data.lines import REPLACEMENT, broken_file, read_lines
 from cigf.data.read_log import ReadLog, first_rows
 from cigf.data.sniffing import check_text
-from cigf.data.table import Table, Wanted
+from cigf.data.table import Reread, Table, Wanted, pieces_of, scanned
 from cigf.errors import DataError
 
 SEPARATORS = (",", "\t", ";", "|")
+_PACKING = 4
+"""How many times smaller compressed text is, about."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,37 @@ def read_delimited(
     """
     check_text(path)
     layout = _layout(path, column_names)
+    if _n_bytes(path) <= limits.WHOLE_BYTES:
+        return _read_whole(layout, log, wanted)
     try:
-        table = _collect(layout, path, wanted)
-        return _without_short_lines(table, layout, log)
+        lazy, names = _scan(layout, path, wanted)
+    except (OSError, pl.exceptions.PolarsError):
+        return _read_whole(layout, log, wanted)
+
+    def read() -> Iterator[pl.DataFrame]:
+        # What is wrong is found out with all lines at hand; a sound file needs only a few of them.
+        try:
+            for piece in scanned(lazy)():
+                if not _is_complete(piece):
+                    raise Reread(_read_whole(layout, log, wanted))
+                yield piece
+        except (OSError, pl.exceptions.PolarsError):
+            raise Reread(_read_whole(layout, log, wanted)) from None
+
+    return Table(read, names, str(path), "line", layout.first)
+
+
+def _n_bytes(path: Path) -> int:
+    """Return about how many bytes of text a file holds."""
+    packed = path.suffix.lower() in (".gz", ".zst")
+    return path.stat().st_size * (_PACKING if packed else 1)
+
+
+def _read_whole(layout: _Layout, log: ReadLog, wanted: Wanted) -> Table:
+    path = layout.path
+    try:
+        found = _collect(layout, path, wanted)
+        return _without_short_lines(found, layout, log)
     except OSError as error:
         raise broken_file(path, error) from None
     except pl.exceptions.NoDataError:
@@ -74,7 +106,7 @@ def read_delimited(
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
     try:
-        return _collect(layout, _good_lines(layout, log), wanted)
+        return _collect(layout, _good_lines(layout, log), wanted).table(layout)
     except pl.exceptions.PolarsError:
         raise DataError(f"{path}: cannot be read as CSV ({reason})") from None
 
@@ -111,24 +143,48 @@ def _n_fields(line: str, separator: str) -> int:
     return re.sub(r'"[^"]*"', "", line).count(separator) + 1
 
 
-def _collect(layout: _Layout, source: Path | bytes, wanted: Wanted) -> Table:
-    """Read the wanted columns, and the last one, by which short and empty lines are noticed."""
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """The wanted columns of all rows, and the names of all columns."""
+
+    frame: pl.DataFrame
+    columns: tuple[str, ...]
+
+    def table(self, layout: _Layout) -> Table:
+        pieces = pieces_of(self.frame)
+        return Table(pieces, self.columns, str(layout.path), "line", layout.first)
+
+
+def _scan(
+    layout: _Layout, source: Path | bytes, wanted: Wanted
+) -> tuple[pl.LazyFrame, tuple[str, ...]]:
+    """Choose the wanted columns, and the last one, by which short and empty lines are noticed."""
     lazy = layout.scan(source)
     names = lazy.collect_schema().names()
-    frame = lazy.select(list(dict.fromkeys([*wanted(names), names[-1]]))).collect()
-    return Table(frame, tuple(names), str(layout.path), "line", layout.first)
+    return lazy.select(list(dict.fromkeys([*wanted(names), names[-1]]))), tuple(names)
 
 
-def _without_short_lines(table: Table, layout: _Layout, log: ReadLog) -> Table:
+def _collect(layout: _Layout, source: Path | bytes, wanted: Wanted) -> _Found:
+    lazy, names = _scan(layout, source, wanted)
+    return _Found(lazy.collect(), names)
+
+
+def _is_complete(frame: pl.DataFrame) -> bool:
+    """Whether no row but empty lines lacks its last field."""
+    unfinished = frame.filter(frame[:, -1].is_null())
+    return bool(unfinished.select(pl.all_horizontal(pl.all().is_null()).all()).item())
+
+
+def _without_short_lines(found: _Found, layout: _Layout, log: ReadLog) -> Table:
     """Report and leave out rows that Polars filled up with nulls."""
-    unfinished = table.frame.filter(table.frame[:, -1].is_null())
-    if unfinished.select(pl.all_horizontal(pl.all().is_null()).all()).item():
-        return table  # none, or empty lines only
+    if _is_complete(found.frame):
+        return found.table(layout)
     lines = read_lines(layout.path).slice(layout.first - 1)
-    bad = _bad_lines(lines, layout.separator, len(table.columns))
-    if len(lines) != table.frame.height or bad["unclosed quotation mark"].any():
-        return table  # rows go over several lines, so lines say nothing about rows
-    return replace(table, frame=table.frame.filter(~_report(bad, layout, log)))
+    bad = _bad_lines(lines, layout.separator, len(found.columns))
+    if len(lines) != found.frame.height or bad["unclosed quotation mark"].any():
+        return found.table(layout)  # rows go over several lines, so lines say nothing about rows
+    kept = found.frame.filter(~_report(bad, layout, log))
+    return replace(found, frame=kept).table(layout)
 
 
 def _good_lines(layout: _Layout, log: ReadLog) -> bytes:

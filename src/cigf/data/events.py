@@ -1,16 +1,13 @@
-"""Coded events: the event log with row numbers instead of ids, and the matrices made of it.
-
-Axes: U users, I items.
-"""
+"""Coded events: the event log with row numbers instead of ids."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cigf.data.behaviors import Behaviors
-from cigf.data.dataset import Dataset, Matrix, Times, matrix_from_keys, sorted_unique
+from cigf.data.dataset import Times
 from cigf.data.ids import IdMap
 from cigf.data.schema import BEHAVIOR, ITEM, TIME, USER, Interactions
 
@@ -20,14 +17,14 @@ class CodedEvents:
     """Events by row numbers.
 
     Args:
-        users: Row of each event's user, shape (n,), int64.
-        items: Row of each event's item, shape (n,), int64.
+        users: Row of each event's user, shape (n,).
+        items: Row of each event's item, shape (n,).
         behaviors: Index of each event's behavior, shape (n,), uint8.
         times: Milliseconds, shape (n,), or None where the log has no times.
     """
 
-    users: NDArray[np.int64]
-    items: NDArray[np.int64]
+    users: NDArray[np.integer[Any]]
+    items: NDArray[np.integer[Any]]
     behaviors: NDArray[np.uint8]
     times: Times | None
 
@@ -53,25 +50,3 @@ def code_events(interactions: Interactions) -> tuple[CodedEvents, IdMap, IdMap]:
 def _code(column: pl.Series, entity: str) -> tuple[NDArray[np.int64], IdMap]:
     ids = IdMap(column.unique().sort(), entity)
     return ids.find(column), ids
-
-
-def build_dataset(events: CodedEvents, behaviors: Behaviors, users: IdMap, items: IdMap) -> Dataset:
-    """Return the binary matrices of the events; of a repeated pair the last time is kept."""
-    shape = (len(users), len(items))
-    matrices: list[Matrix] = []
-    all_times: list[Times | None] = []
-    for index in range(len(behaviors)):
-        matrix, times = _last_pairs(events.where(events.behaviors == index), shape)
-        matrices.append(matrix)
-        all_times.append(times)
-    return Dataset(behaviors, users, items, tuple(matrices), tuple(all_times))
-
-
-def _last_pairs(events: CodedEvents, shape: tuple[int, int]) -> tuple[Matrix, Times | None]:
-    keys = events.users * shape[1] + events.items
-    if events.times is None:
-        return matrix_from_keys(sorted_unique(keys), shape), None
-    order = np.lexsort((events.times, keys))
-    keys = keys[order]
-    last = np.append(keys[1:] != keys[:-1], True)[: len(keys)]
-    return matrix_from_keys(keys[last], shape), events.times[order[last]]

@@ -1,6 +1,8 @@
 """Files of event logs: finding them, and reading each in its format."""
 
 import glob
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +13,7 @@ from cigf.data.options import ReadOptions
 from cigf.data.read_log import ReadLog
 from cigf.data.sniffing import PARQUET, check_content
 from cigf.data.sql import read_sqlite
-from cigf.data.table import Table, Wanted
+from cigf.data.table import Table, Wanted, scanned
 from cigf.errors import DataError
 
 COMPRESSED = (".gz", ".zst")
@@ -81,11 +83,21 @@ def read_file(path: Path, options: ReadOptions, log: ReadLog, wanted: Wanted) ->
 
 def _read_parquet(path: Path, wanted: Wanted) -> Table:
     check_content(path, PARQUET, "a Parquet file")
-    try:
+
+    def read() -> Iterator[pl.DataFrame]:
+        with _explained(path):
+            yield from scanned(lazy.select(wanted(columns)))()
+
+    with _explained(path):
         lazy = pl.scan_parquet(path)
         columns = lazy.collect_schema().names()
-        frame = lazy.select(wanted(columns)).collect()
+    return Table(read, tuple(columns), str(path), "row", 1)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: broken Parquet file ({reason})") from None
-    return Table(frame, tuple(columns), str(path), "row", 1)

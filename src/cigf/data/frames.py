@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from cigf.data.table import Table, Wanted
+from cigf.data.table import Table, Wanted, pieces_of, scanned
 from cigf.errors import DataError
 
 
@@ -18,10 +18,12 @@ def read_frame(source: Any, wanted: Wanted) -> Table:
     if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
         names = {str(name): name for name in source.columns}
         frame = pl.DataFrame([_from_pandas(n, source[names[n]]) for n in wanted(list(names))])
-        return Table(frame, tuple(names), "data frame", "row", 0)
+        return Table(pieces_of(frame), tuple(names), "data frame", "row", 0)
     lazy = _to_lazy(source)
     columns = lazy.collect_schema().names()
-    return Table(lazy.select(wanted(columns)).collect(), tuple(columns), "data frame", "row", 0)
+    chosen = lazy.select(wanted(columns))
+    pieces = scanned(chosen) if isinstance(source, pl.LazyFrame) else pieces_of(chosen.collect())
+    return Table(pieces, tuple(columns), "data frame", "row", 0)
 
 
 def _to_lazy(source: Any) -> pl.LazyFrame:

@@ -9,24 +9,43 @@ EXACT_FLOAT = 2.0**53
 """Up to here a 64-bit float holds every integer exactly."""
 
 
-def clean_ids(column: pl.Series, name: str, source: str, log: ReadLog) -> pl.Series:
-    """Return the ids as Int64 or String; null where an id is missing.
+def check_ids(column: pl.Series, name: str, source: str) -> pl.Series:
+    """Return a column as integers, decimals or text.
 
     Raises:
-        DataError: The column is of a type that cannot be an id.
+        DataError: It is of a type that cannot be an id.
     """
     dtype = column.dtype
-    if dtype == pl.Null:
+    if dtype.is_integer() or dtype.is_float():
+        return column
+    if dtype in (pl.Null, pl.Object, pl.String, pl.Categorical, pl.Enum):
         return column.cast(pl.String)
+    raise DataError(f"{source}: column {name} holds {dtype}; ids must be integers or text")
+
+
+def clean_ids(
+    column: pl.Series, name: str, source: str, log: ReadLog, counts: pl.Series | None = None
+) -> pl.Series:
+    """Return ids as Int64 or String; null where an id is missing.
+
+    Args:
+        column: What `check_ids` gave: an id per row, or different ones.
+        name: Name of the column.
+        source: What to call the source in messages.
+        log: Where what is odd is reported.
+        counts: How many rows have each of the ids; default: one.
+
+    Raises:
+        DataError: They are decimal numbers.
+    """
+    dtype = column.dtype
     if dtype.is_integer():
         whole = column.cast(pl.Int64, strict=False)
         # Above 2^63 an unsigned id does not fit; as text it stays what it is.
         return whole if whole.null_count() == column.null_count() else column.cast(pl.String)
     if dtype.is_float():
         return _whole_floats(column, name, source, log)
-    if dtype == pl.Object or dtype in (pl.String, pl.Categorical, pl.Enum):
-        return _stripped(column.cast(pl.String), name, source, log)
-    raise DataError(f"{source}: column {name} holds {dtype}; ids must be integers or text")
+    return _stripped(column, name, source, log, counts)
 
 
 def _whole_floats(column: pl.Series, name: str, source: str, log: ReadLog) -> pl.Series:
@@ -39,11 +58,14 @@ def _whole_floats(column: pl.Series, name: str, source: str, log: ReadLog) -> pl
     return values.cast(pl.Int64)
 
 
-def _stripped(column: pl.Series, name: str, source: str, log: ReadLog) -> pl.Series:
+def _stripped(
+    column: pl.Series, name: str, source: str, log: ReadLog, counts: pl.Series | None
+) -> pl.Series:
     stripped = column.str.strip_chars()
-    changed = stripped != column
+    changed = (stripped != column).fill_null(False)
     if changed.any():
-        _report_blanks(column, stripped, changed.fill_null(False), f"{source}: {name}", log)
+        n_rows = int(changed.sum() if counts is None else counts.filter(changed).sum())
+        _report_blanks(column, stripped, changed, n_rows, f"{source}: {name}", log)
         stripped = pl.select(pl.when(stripped != "").then(stripped)).to_series()
     elif (stripped == "").any():
         stripped = pl.select(pl.when(stripped != "").then(stripped)).to_series()
@@ -51,12 +73,17 @@ def _stripped(column: pl.Series, name: str, source: str, log: ReadLog) -> pl.Ser
 
 
 def _report_blanks(
-    column: pl.Series, stripped: pl.Series, changed: pl.Series, place: str, log: ReadLog
+    column: pl.Series,
+    stripped: pl.Series,
+    changed: pl.Series,
+    n_rows: int,
+    place: str,
+    log: ReadLog,
 ) -> None:
     examples = ", ".join(repr(text) for text in column.filter(changed).unique().sort().head(SHOWN))
     merged = column.drop_nulls().n_unique() - stripped.drop_nulls().n_unique()
     log.warn(
-        f"{place}: {int(changed.sum()):,} ids had blanks around them, which were removed "
+        f"{place}: {n_rows:,} ids had blanks around them, which were removed "
         f"({examples})" + (f"; {merged:,} became equal to another id" if merged else "")
     )
 

@@ -8,7 +8,7 @@ import polars as pl
 from cigf.data.lines import REPLACEMENT, broken_file, read_lines
 from cigf.data.read_log import ReadLog, first_rows
 from cigf.data.sniffing import check_text
-from cigf.data.table import Table
+from cigf.data.table import Table, pieces_of
 from cigf.errors import DataError
 
 
@@ -27,7 +27,7 @@ def read_json_lines(path: Path, log: ReadLog) -> Table:
         raise broken_file(path, error) from None
     except pl.exceptions.PolarsError as error:
         frame = _repaired(path, log, error)
-    return Table(frame, tuple(frame.columns), str(path), "line", 1)
+    return Table(pieces_of(frame), tuple(frame.columns), str(path), "line", 1)
 
 
 def _check_first_line(path: Path) -> None:

@@ -1,15 +1,14 @@
-"""From checked interactions to a split: one function per kind of split."""
+"""From a checked log to a split: one function per kind of split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cigf.data.behaviors import Behaviors
 from cigf.data.cleaning import compact, keep_core
 from cigf.data.dataset import Dataset
-from cigf.data.events import CodedEvents, build_dataset, code_events
+from cigf.data.event_log import Blocks, EventLog, by_user
 from cigf.data.given_test import given_held_out
 from cigf.data.holdouts import (
     as_matrices,
@@ -22,34 +21,51 @@ from cigf.data.holdouts import (
 from cigf.data.ids import IdMap
 from cigf.data.notes import Notes
 from cigf.data.options import PrepareOptions
+from cigf.data.pairs import Pairs, pairs_of
 from cigf.data.schema import Interactions
+from cigf.data.scratch import Scratch
 from cigf.data.soundness import check_dataset, check_test
 from cigf.data.splitting import HeldOut, Split
-from cigf.data.timecut import cut_by_time, in_words, new_pairs
+from cigf.data.timecut import in_words, known_only, new_pairs, renumbered, time_of_cut, until
 from cigf.errors import DataError
 from cigf.seeding import numpy_generator
 
 
 def partition(
-    interactions: Interactions, options: PrepareOptions, test: Interactions | None, notes: Notes
+    log: EventLog,
+    options: PrepareOptions,
+    test: Interactions | None,
+    notes: Notes,
+    scratch: Scratch,
 ) -> Split:
     """Clean, number and split; candidates are not drawn yet.
+
+    Args:
+        log: The events.
+        options: How to clean and split.
+        test: The test pairs, if they are given.
+        notes: Where what is left out is counted.
+        scratch: Where events wait if they are many.
 
     Raises:
         DataError: Nothing that can be learned from is left, or the test pairs do not fit.
     """
     kind = _kind(options, test)
-    _check_options(options, interactions.behaviors)
+    _check_options(options, log.behaviors)
+    blocks = by_user(log, scratch)
     if kind == "time":
-        return _split_by_time(interactions, options, notes)
-    events, *ids = code_events(interactions)
-    cleaned = _clean(events, (ids[0], ids[1]), interactions.behaviors, options, notes)
+        return _split_by_time(log, blocks, options, notes)
+    cleaned = _clean(_pairs(blocks, log), log, options, notes)
     dataset = _whole_dataset(cleaned, notes)
     parts = _Parts(dataset, options, test, notes)
     held_out, words = _KINDS[kind](parts)
     if kind != "none":
         check_test(held_out, dataset.behaviors, kind)
     return _with_validation(without_pairs(dataset, held_out), held_out, words, options, notes)
+
+
+def _pairs(blocks: Blocks, log: EventLog) -> Pairs:
+    return pairs_of(blocks(), len(log.behaviors), (len(log.users), len(log.items)))
 
 
 def _kind(options: PrepareOptions, test: Interactions | None) -> str:
@@ -70,39 +86,34 @@ def _check_options(options: PrepareOptions, behaviors: Behaviors) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Cleaned:
-    """Events after the k-core, numbered so that every row has an event."""
+    """Pairs after the k-core, numbered so that every row has one."""
 
-    events: CodedEvents
+    pairs: Pairs
     users: IdMap
     items: IdMap
     behaviors: Behaviors
 
-    def dataset(self, keep: NDArray[np.bool_] | None = None) -> Dataset:
-        events = self.events if keep is None else self.events.where(keep)
-        return build_dataset(events, self.behaviors, self.users, self.items)
+    def dataset(self, pairs: Pairs | None = None) -> Dataset:
+        return (pairs or self.pairs).dataset(self.behaviors, self.users, self.items)
 
 
-def _clean(
-    events: CodedEvents,
-    ids: tuple[IdMap, IdMap],
-    behaviors: Behaviors,
-    options: PrepareOptions,
-    notes: Notes,
-) -> _Cleaned:
+def _clean(pairs: Pairs, log: EventLog, options: PrepareOptions, notes: Notes) -> _Cleaned:
     minimum = options.min_interactions
     if minimum > 1:
-        counted = None if options.min_behavior is None else behaviors.index(options.min_behavior)
-        events, dropped = keep_core(events, minimum, counted)
+        name = options.min_behavior
+        counted = None if name is None else log.behaviors.index(name)
+        pairs, dropped = keep_core(pairs, minimum, counted)
         notes.drop(f"users with fewer than {minimum} pairs", dropped.users)
         notes.drop(f"items with fewer than {minimum} pairs", dropped.items)
         notes.drop("events of such users and items", dropped.events)
-    return _Cleaned(*compact(events, *ids), behaviors)
+    return _Cleaned(*compact(pairs, log.users, log.items), log.behaviors)
 
 
 def _whole_dataset(cleaned: _Cleaned, notes: Notes) -> Dataset:
     dataset = cleaned.dataset()
     n_pairs = sum(matrix.nnz for matrix in dataset.interactions)
-    notes.drop("repeated events (the last time is kept)", len(cleaned.events) - n_pairs)
+    repeated = cleaned.pairs.n_events - n_pairs
+    notes.drop("repeated events (the last time is kept)", repeated)
     check_dataset(dataset, notes)
     return dataset
 
@@ -184,30 +195,24 @@ def _with_validation(
     return Split(without_pairs(known, valid), as_matrices(known, valid), valid, test, {}, words)
 
 
-def _split_by_time(interactions: Interactions, options: PrepareOptions, notes: Notes) -> Split:
+def _split_by_time(log: EventLog, blocks: Blocks, options: PrepareOptions, notes: Notes) -> Split:
     """Cut twice: after the first cut lies the test, between the two the validation window."""
-    events, users, items = code_events(interactions)
-    behaviors = interactions.behaviors
-    cut = cut_by_time(events, behaviors.target, options.test_share)
-    cleaned = _clean(cut.past, (users, items), behaviors, options, notes)
+    target = log.behaviors.target
+    cut = time_of_cut(blocks, target, options.test_share)
+    cleaned = _clean(_pairs(until(blocks, cut), log), log, options, notes)
     known = _whole_dataset(cleaned, notes)
-    test, unknown = new_pairs(_renumbered(cut.future, users, items, known), known)
+    numbered = renumbered(blocks, known.users.find(log.users.ids), known.items.find(log.items.ids))
+    test, unknown = new_pairs(until(numbered, cut, after=True), known)
     notes.drop("later events of a user or item not in training", unknown)
-    check_test(test, behaviors, "time")
-    words = f"test: what is new after {in_words(cut.time)} (about {options.test_share:.0%})"
-    return _with_window(cleaned, known, test, words, options, notes)
-
-
-def _renumbered(events: CodedEvents, users: IdMap, items: IdMap, known: Dataset) -> CodedEvents:
-    """Return events in the rows of another dataset; UNKNOWN (-1) where it lacks the id."""
-    user_rows, item_rows = known.users.find(users.ids), known.items.find(items.ids)
-    return CodedEvents(
-        user_rows[events.users], item_rows[events.items], events.behaviors, events.times
-    )
+    check_test(test, log.behaviors, "time")
+    words = f"test: what is new after {in_words(cut)} (about {options.test_share:.0%})"
+    past = known_only(until(numbered, cut))
+    return _with_window(cleaned, past, known, test, words, options, notes)
 
 
 def _with_window(
     cleaned: _Cleaned,
+    past: Blocks,
     known: Dataset,
     test: dict[str, HeldOut],
     words: str,
@@ -219,13 +224,14 @@ def _with_window(
     if not options.valid_share:
         return nothing
     try:
-        window = cut_by_time(cleaned.events, known.behaviors.target, options.valid_share)
+        window = time_of_cut(past, known.behaviors.target, options.valid_share)
     except DataError as error:
         notes.warn(f"no validation pairs ({error})")
         return nothing
-    assert cleaned.events.times is not None
-    train = cleaned.dataset(cleaned.events.times <= window.time)
-    valid, _ = new_pairs(window.future, train)
+    shape = (known.n_users, known.n_items)
+    before = pairs_of(until(past, window)(), len(known.behaviors), shape)
+    train = cleaned.dataset(before)
+    valid, _ = new_pairs(until(past, window, after=True), train)
     withheld = difference(known.interactions, train.interactions)
-    words += f"; validation: what is new between {in_words(window.time)} and that"
+    words += f"; validation: what is new between {in_words(window)} and that"
     return Split(train, withheld, valid, test, {}, words)

@@ -2,17 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cigf.data.candidates import candidate_generator, draw_candidates
 from cigf.data.dataset_store import save_split
+from cigf.data.event_log import EventLog
 from cigf.data.notes import Notes
 from cigf.data.options import PrepareOptions
 from cigf.data.partition import partition
-from cigf.data.readers import Source, read_events, read_test_pairs
+from cigf.data.readers import Source, read_log, read_test_pairs
 from cigf.data.schema import Interactions
+from cigf.data.scratch import Scratch
 from cigf.data.splitting import Candidates, HeldOut, Part, Split
 from cigf.storage import refuse_existing
 
@@ -69,12 +72,10 @@ def prepare(
         OutputError: `out` exists and `options.force` is off, or it cannot be written.
     """
     refuse_existing(out, options.force)
-    interactions = read_events(sources, options)
-    return prepare_interactions(interactions, _read_test(test, options), out, options)
-
-
-def _read_test(test: Source | list[Source] | None, options: PrepareOptions) -> Interactions | None:
-    return None if test is None else read_test_pairs(test, options)
+    held_out = None if test is None else read_test_pairs(test, options)
+    with closing(Scratch(_existing(out))) as scratch:
+        log = read_log(sources, options, scratch)
+        return _write(log, held_out, out, options)
 
 
 def prepare_interactions(
@@ -82,9 +83,20 @@ def prepare_interactions(
 ) -> PrepareReport:
     """Write checked interactions as a dataset folder; see `prepare`."""
     refuse_existing(out, options.force)
-    split, report = build_split(interactions, options, test)
+    return _write(EventLog.of(interactions), test, out, options)
+
+
+def _write(
+    log: EventLog, test: Interactions | None, out: Path, options: PrepareOptions
+) -> PrepareReport:
+    split, report = split_log(log, options, test, _existing(out))
     save_split(split, out, force=options.force, extra={"report": report.to_json()})
     return report
+
+
+def _existing(out: Path) -> Path:
+    """Return the folder of `out`, or the nearest one above it that is there already."""
+    return next(folder for folder in out.absolute().parents if folder.is_dir())
 
 
 def build_split(
@@ -95,14 +107,36 @@ def build_split(
     Raises:
         DataError: Nothing is left, or the test pairs do not fit the log.
     """
-    notes = Notes(Counter(interactions.dropped), list(interactions.warnings))
+    return split_log(EventLog.of(interactions), options, test)
+
+
+def split_log(
+    log: EventLog,
+    options: PrepareOptions,
+    test: Interactions | None = None,
+    folder: Path | None = None,
+) -> tuple[Split, PrepareReport]:
+    """Clean, number and split a log, which may be larger than memory, and draw the candidates.
+
+    Args:
+        log: The events.
+        options: How to clean and split.
+        test: Test pairs, if they are given.
+        folder: Where events wait on the disk if they are many; None: the system's folder for
+            temporary files.
+
+    Raises:
+        DataError: Nothing is left, or the test pairs do not fit the log.
+    """
+    notes = Notes(Counter(log.dropped), list(log.warnings))
     if test is not None:
         for reason, count in test.dropped.items():
             notes.drop(f"test file: {reason}", count)
         notes.warnings.extend(f"test file: {warning}" for warning in test.warnings)
-    split = partition(interactions, options, test, notes)
+    with closing(Scratch(folder)) as scratch:
+        split = partition(log, options, test, notes, scratch)
     split = replace(split, candidates=_draw_all(split, options))
-    return split, _report(split, len(interactions), notes)
+    return split, _report(split, log.n_events, notes)
 
 
 def _draw_all(split: Split, options: PrepareOptions) -> dict[tuple[Part, str, int], Candidates]:

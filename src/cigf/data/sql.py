@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from cigf.data.sniffing import check_content
-from cigf.data.table import Table
+from cigf.data.table import Table, pieces_of
 from cigf.errors import DataError, MissingExtraError
 
 URI = re.compile(r"^(?P<scheme>[a-z][a-z0-9+]*)://(?P<rest>.*)$", re.DOTALL)
@@ -66,7 +66,7 @@ def read_sqlite(path: Path, query: str | None) -> Table:
             frame = _fetch(cursor, path)
     except sqlite3.Error as error:
         raise DataError(f"{path}: the query failed ({error}); check --query") from None
-    return Table(frame, tuple(frame.columns), str(path), "row", 1)
+    return Table(pieces_of(frame), tuple(frame.columns), str(path), "row", 1)
 
 
 def _whole_table(link: sqlite3.Connection, path: Path) -> str:
@@ -123,4 +123,4 @@ def _read_adbc(scheme: str, rest: str, uri: str, query: str | None) -> Table:
     except driver.Error as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{source}: the database refused ({reason}); check --query") from None
-    return Table(frame, tuple(frame.columns), source, "row", 1)
+    return Table(pieces_of(frame), tuple(frame.columns), source, "row", 1)

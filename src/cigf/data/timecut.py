@@ -1,42 +1,31 @@
 """The global time cut: nothing after it, in any behavior, is seen in training."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cigf.data.dataset import Dataset, contains, pair_keys
+from cigf.data.event_log import Blocks
 from cigf.data.events import CodedEvents
-from cigf.data.holdouts import held_out_pairs
 from cigf.data.ids import UNKNOWN
+from cigf.data.pairs import pairs_of
 from cigf.data.splitting import HeldOut
 from cigf.errors import DataError
 
-
-@dataclass(frozen=True, eq=False)
-class Cut:
-    """Events up to a moment, and those after it."""
-
-    past: CodedEvents
-    future: CodedEvents
-    time: int
+Rows = NDArray[np.int64]
 
 
-def cut_by_time(events: CodedEvents, target: int, share: float) -> Cut:
-    """Cut so that about `share` of the target events lie after the cut.
+def time_of_cut(blocks: Blocks, target: int, share: float) -> int:
+    """Return the moment after which about `share` of the target events lie.
 
-    Events of the moment of the cut itself belong to the past.
+    Events of the moment itself belong to the past.
 
     Raises:
         DataError: There are no times, or no target event lies on one side of the cut.
     """
-    if events.times is None:
-        raise DataError(
-            "split time: the log has no times; name their column with --time-col, "
-            "or choose --split last, random or none"
-        )
-    times = np.sort(events.times[events.behaviors == target])
+    times = _target_times(blocks, target)
     if not len(times) or times[0] == times[-1]:
         raise DataError(
             "split time: all target events have the same time, so no cut divides them; "
@@ -45,27 +34,82 @@ def cut_by_time(events: CodedEvents, target: int, share: float) -> Cut:
     cut = int(times[max(int(len(times) * (1 - share)) - 1, 0)])
     if cut == times[-1]:  # the last moment alone holds more than the share
         cut = int(times[times < cut][-1])
-    past = events.times <= cut
-    return Cut(events.where(past), events.where(~past), cut)
+    return cut
 
 
-def new_pairs(events: CodedEvents, history: Dataset) -> tuple[dict[str, HeldOut], int]:
+def _target_times(blocks: Blocks, target: int) -> NDArray[np.int64]:
+    found = [np.empty(0, dtype=np.int64)]
+    for events in blocks():
+        if events.times is None:
+            raise DataError(
+                "split time: the log has no times; name their column with --time-col, "
+                "or choose --split last, random or none"
+            )
+        found.append(events.times[events.behaviors == target])
+    return np.sort(np.concatenate(found))
+
+
+def until(blocks: Blocks, time: int, *, after: bool = False) -> Blocks:
+    """Return the events up to a moment, or those after it."""
+
+    def chosen() -> Iterator[CodedEvents]:
+        for events in blocks():
+            assert events.times is not None
+            yield events.where((events.times > time) == after)
+
+    return chosen
+
+
+def renumbered(blocks: Blocks, users: Rows, items: Rows) -> Blocks:
+    """Return events in the rows of another dataset.
+
+    Args:
+        blocks: The events.
+        users: Its row of each user, `UNKNOWN` (-1) where it lacks her.
+        items: Likewise.
+    """
+
+    def numbered() -> Iterator[CodedEvents]:
+        for events in blocks():
+            rows = users[events.users], items[events.items]
+            yield CodedEvents(*rows, events.behaviors, events.times)
+
+    return numbered
+
+
+def known_only(blocks: Blocks) -> Blocks:
+    """Return the events without those of an `UNKNOWN` user or item."""
+
+    def known() -> Iterator[CodedEvents]:
+        for events in blocks():
+            yield events.where((events.users != UNKNOWN) & (events.items != UNKNOWN))
+
+    return known
+
+
+def new_pairs(blocks: Blocks, history: Dataset) -> tuple[dict[str, HeldOut], int]:
     """Return, per behavior, the pairs of later events that can be judged.
 
     A pair counts if its user and item have an event in the history and the pair itself has none of
     that behavior. Also returns how many events had an unknown one.
     """
     known_users, known_items = _present(history)
-    known = (events.users != UNKNOWN) & (events.items != UNKNOWN)
-    known[known] = known_users[events.users[known]] & known_items[events.items[known]]
+    shape, n_unknown = (history.n_users, history.n_items), 0
+
+    def known() -> Iterator[CodedEvents]:
+        nonlocal n_unknown
+        for events in blocks():
+            kept = (events.users != UNKNOWN) & (events.items != UNKNOWN)
+            kept[kept] = known_users[events.users[kept]] & known_items[events.items[kept]]
+            n_unknown += int((~kept).sum())
+            yield events.where(kept)
+
     held_out = {}
-    for index, name in enumerate(history.behaviors):
-        chosen = events.where(known & (events.behaviors == index))
-        pairs = held_out_pairs(chosen.users, chosen.items, history.n_items)
-        keys = pairs.users * history.n_items + pairs.items
-        new = ~contains(pair_keys(history.interactions[index]), keys)
-        held_out[name] = HeldOut(pairs.users[new], pairs.items[new])
-    return held_out, int((~known).sum())
+    later = pairs_of(known(), len(history.behaviors), shape)
+    for name, matrix, pairs in zip(history.behaviors, history.interactions, later.of, strict=True):
+        new = ~contains(pair_keys(matrix), pairs.keys)
+        held_out[name] = HeldOut(*np.divmod(pairs.keys[new], max(shape[1], 1)))
+    return held_out, n_unknown
 
 
 def _present(history: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

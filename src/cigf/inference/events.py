@@ -102,7 +102,7 @@ def _one(user: Any) -> pl.Series:
 def _of_frame(events: Any, user: Any, known: Dataset) -> _Numbered:
     columns = (USER, ITEM, BEHAVIOR)
     table = read_frame(events, lambda names: [name for name in names if name in columns])
-    frame = table.frame
+    frame = table.whole()
     for name in (ITEM, BEHAVIOR):
         if name not in frame.columns:
             given = ", ".join(table.columns)
