@@ -96,6 +96,17 @@ def test_several_files_a_glob_and_a_folder_give_the_same(tmp_path: Path) -> None
     assert rows_of([str(tmp_path / "part-*.csv"), parts[1]]) == EXPECTED
 
 
+def test_partitioned_parquet_is_one_log(tmp_path: Path) -> None:
+    for name in ("view", "buy", "cart"):
+        part = tmp_path / f"behavior={name}" / "day=2025-03-01"
+        part.mkdir(parents=True)
+        rows = frame().filter(pl.col("behavior") == name).drop("behavior")
+        rows.write_parquet(part / "part-0.parquet")
+    (tmp_path / "_temporary").mkdir()
+    frame().write_parquet(tmp_path / "_temporary" / "part-0.parquet")
+    assert sorted(rows_of(tmp_path)) == sorted(EXPECTED)
+
+
 def test_a_log_without_times_has_none() -> None:
     assert not read_events(frame().drop("timestamp"), OPTIONS).has_times
 

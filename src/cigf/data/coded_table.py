@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -144,9 +146,9 @@ def _read(
     pieces = table.pieces()
     first = next(pieces)
     read = _Read(*_coders(first, columns, table.source), RowStore(scratch))
-    _append(read, first, table, columns, reading)
-    for piece in pieces:
-        _append(read, piece, table, columns, reading)
+    with ThreadPoolExecutor(2) as pool:  # the two id columns are most of the work
+        for piece in chain([first], pieces):
+            _append(read, piece, table, columns, reading, pool)
     if len(read.readings) > 1:
         times = (piece[columns[TIME]] for piece in table.pieces())
         return _read(table, columns, scratch, reading_of_pieces(times))
@@ -171,12 +173,14 @@ def _append(
     table: Table,
     columns: Mapping[str, str],
     reading: TimeReading | None,
+    pool: Executor,
 ) -> None:
     empty = _empty(piece) if table.unit == "line" else None
-    codes = [
-        coder.code(check_ids(piece[columns[name]], columns[name], table.source), empty)
+    coding = [
+        pool.submit(coder.code, check_ids(piece[columns[name]], columns[name], table.source), empty)
         for name, coder in ((USER, read.users), (ITEM, read.items))
     ]
+    codes = [ids.result() for ids in coding]
     if BEHAVIOR in columns:
         codes.append(read.behaviors.code(piece[columns[BEHAVIOR]]))
     else:

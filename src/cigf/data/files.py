@@ -25,14 +25,14 @@ READABLE = (*DELIMITED, *JSON_LINES, *PARQUET_FILES, *DATABASES)
 
 
 def find_files(source: str | Path) -> list[Path]:
-    """Return the files that a path, a folder or a glob stands for, sorted.
+    """Return the files that a path, a folder (with those in it) or a glob stands for, sorted.
 
     Raises:
         DataError: There is none.
     """
     path = Path(source)
     if _exists(path) and path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.is_file() and file_format(p) in READABLE)
+        found = sorted(_files_in(path))
         if not found:
             raise DataError(f"{path}: a folder without event files ({', '.join(READABLE)})")
         return found
@@ -43,6 +43,17 @@ def find_files(source: str | Path) -> list[Path]:
     if not found:
         raise DataError(f"{source}: no such file; give a file, a folder, a glob or a database URI")
     return found
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """Yield the readable files of a folder and the folders in it, but for hidden ones."""
+    for path in folder.iterdir():
+        if path.name.startswith((".", "_")):
+            continue  # what Spark and others keep there, such as _temporary
+        if path.is_dir():
+            yield from _files_in(path)
+        elif path.is_file() and file_format(path) in READABLE:
+            yield path
 
 
 def _exists(path: Path) -> bool:
@@ -89,7 +100,8 @@ def _read_parquet(path: Path, wanted: Wanted) -> Table:
             yield from scanned(lazy.select(wanted(columns)))()
 
     with _explained(path):
-        lazy = pl.scan_parquet(path)
+        # Folders named such as behavior=buy are columns.
+        lazy = pl.scan_parquet(path, hive_partitioning=True)
         columns = lazy.collect_schema().names()
     return Table(read, tuple(columns), str(path), "row", 1)
 
