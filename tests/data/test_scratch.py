@@ -8,8 +8,8 @@ from cigf.data.scratch import RowStore, Scratch
 
 @pytest.mark.parametrize("memory_rows", [0, 4, 100])
 def test_blocks_come_back_as_they_were(tmp_path: Path, memory_rows: int) -> None:
-    scratch = Scratch(tmp_path)
-    stores = [RowStore(scratch, memory_rows) for _ in range(2)]
+    scratch = Scratch(tmp_path, memory_rows)
+    stores = [RowStore(scratch) for _ in range(2)]
     blocks = [
         (np.arange(n, dtype=np.uint32), np.arange(n, dtype=np.int64) - 3) for n in (3, 5, 1, 2)
     ]
@@ -31,6 +31,6 @@ def test_blocks_come_back_as_they_were(tmp_path: Path, memory_rows: int) -> None
 
 
 def test_few_rows_need_no_file(tmp_path: Path) -> None:
-    store = RowStore(Scratch(tmp_path / "not there"), 5)
+    store = RowStore(Scratch(tmp_path / "not there", 5))
     store.append(np.arange(5))
     assert len(list(store.blocks())) == 1

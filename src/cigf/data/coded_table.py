@@ -15,7 +15,8 @@ from cigf.data.behaviors import Behaviors
 from cigf.data.coding import EMPTY, Coder
 from cigf.data.columns import LEFT_OUT, NO_BEHAVIOR, as_text, behavior_meanings
 from cigf.data.events import CodedEvents
-from cigf.data.id_columns import check_ids, clean_ids
+from cigf.data.id_codes import IdCodes, KnownIds
+from cigf.data.id_columns import check_ids
 from cigf.data.options import ReadOptions
 from cigf.data.read_log import SHOWN, ReadLog, name_rows
 from cigf.data.schema import BEHAVIOR, ITEM, TIME, USER
@@ -38,24 +39,20 @@ class CodedTable:
         table: The source.
         rows: Codes of user, item and behavior, and the time where there is one.
         timed: Whether the rows have times.
-        users: What each code of a user means, null where the id is missing.
-        items: What each code of an item means.
+        users: What the codes of users mean; sources may share it.
+        items: What the codes of items mean; sources may share it.
         behaviors: Index of the behavior, `LEFT_OUT` or `NO_BEHAVIOR`, by the code.
         bad: Reason -> finds the rows that cannot be used for it.
-        user_rows: How many rows that count have each code of a user.
-        item_rows: How many rows that count have each code of an item.
         n_good: Rows that count.
     """
 
     table: Table
     rows: RowStore
     timed: bool
-    users: pl.Series
-    items: pl.Series
+    users: IdCodes
+    items: IdCodes
     behaviors: NDArray[np.int16]
     bad: Mapping[str, Finder]
-    user_rows: NDArray[np.int64]
-    item_rows: NDArray[np.int64]
     n_good: int = 0
 
     def blocks(self) -> Iterator[CodedEvents]:
@@ -90,6 +87,7 @@ def code_table(
     behaviors: Behaviors,
     log: ReadLog,
     scratch: Scratch,
+    known: KnownIds,
 ) -> CodedTable:
     """Read a source.
 
@@ -100,30 +98,26 @@ def code_table(
         behaviors: The behaviors.
         log: Where bad rows and remarks are reported.
         scratch: Where rows wait if they are many.
+        known: The ids of the sources that were read before.
 
     Raises:
         DataError: The source cannot be understood, or has rows that cannot be used and they are
             not to be skipped.
     """
     try:
-        read = _read(table, columns, scratch)
+        read = _read(table, columns, scratch, known)
     except Reread as again:
         table = again.table
-        read = _read(table, columns, scratch)
-    users, items = (
-        clean_ids(coder.values, columns[name], table.source, log, pl.Series(coder.counts))
-        for name, coder in ((USER, read.users), (ITEM, read.items))
-    )
+        read = _read(table, columns, scratch, known)
+    for name, ids in ((USER, read.users), (ITEM, read.items)):
+        ids.clean(columns[name], table.source, log)
     if BEHAVIOR in columns:
         meanings = behavior_meanings(read.behaviors, table.source, options, behaviors, log)
     else:
         assert options.default_behavior is not None
         meanings = np.array([behaviors.index(options.default_behavior)], dtype=np.int16)
-    bad = _bad_rows(read, users.is_null().to_numpy(), items.is_null().to_numpy())
-    nobody, nothing = (np.zeros_like(coder.counts) for coder in (read.users, read.items))
-    coded = CodedTable(
-        *(table, read.rows, TIME in columns, users, items, meanings, bad, nobody, nothing)
-    )
+    timed, bad = TIME in columns, _bad_rows(read)
+    coded = CodedTable(table, read.rows, timed, read.users, read.items, meanings, bad)
     return _checked(coded, log)
 
 
@@ -131,8 +125,8 @@ def code_table(
 class _Read:
     """Rows as they were read, and what codes them."""
 
-    users: Coder
-    items: Coder
+    users: IdCodes
+    items: IdCodes
     behaviors: Coder
     rows: RowStore
     readings: set[TimeReading] = field(default_factory=set)
@@ -141,30 +135,37 @@ class _Read:
 
 
 def _read(
-    table: Table, columns: Mapping[str, str], scratch: Scratch, reading: TimeReading | None = None
+    table: Table,
+    columns: Mapping[str, str],
+    scratch: Scratch,
+    known: KnownIds,
+    reading: TimeReading | None = None,
 ) -> _Read:
     pieces = table.pieces()
     first = next(pieces)
-    read = _Read(*_coders(first, columns, table.source), RowStore(scratch))
+    read = _Read(*_coders(first, columns, table.source, known), RowStore(scratch))
     with ThreadPoolExecutor(2) as pool:  # the two id columns are most of the work
         for piece in chain([first], pieces):
             _append(read, piece, table, columns, reading, pool)
     if len(read.readings) > 1:
         times = (piece[columns[TIME]] for piece in table.pieces())
-        return _read(table, columns, scratch, reading_of_pieces(times))
+        return _read(table, columns, scratch, known, reading_of_pieces(times))
     return read
 
 
 def _coders(
-    piece: pl.DataFrame, columns: Mapping[str, str], source: str
-) -> tuple[Coder, Coder, Coder]:
-    users, items = (check_ids(piece[columns[name]], columns[name], source) for name in (USER, ITEM))
+    piece: pl.DataFrame, columns: Mapping[str, str], source: str, known: KnownIds
+) -> tuple[IdCodes, IdCodes, Coder]:
+    users, items = (
+        known.begin(name, check_ids(piece[columns[name]], columns[name], source).dtype)
+        for name in (USER, ITEM)
+    )
     dtype: Any = pl.String
     if BEHAVIOR in columns:
         behavior = piece[columns[BEHAVIOR]]
         as_text(behavior.clear(), source)
         dtype = behavior.dtype
-    return Coder(users.dtype), Coder(items.dtype), Coder(dtype)
+    return users, items, Coder(dtype)
 
 
 def _append(
@@ -177,8 +178,8 @@ def _append(
 ) -> None:
     empty = _empty(piece) if table.unit == "line" else None
     coding = [
-        pool.submit(coder.code, check_ids(piece[columns[name]], columns[name], table.source), empty)
-        for name, coder in ((USER, read.users), (ITEM, read.items))
+        pool.submit(ids.coder.code, check_ids(piece[columns[name]], name, table.source), empty)
+        for name, ids in ((USER, read.users), (ITEM, read.items))
     ]
     codes = [ids.result() for ids in coding]
     if BEHAVIOR in columns:
@@ -205,12 +206,13 @@ def _empty(piece: pl.DataFrame) -> pl.Series | None:
     return piece.select(pl.all_horizontal(pl.all().is_null())).to_series()
 
 
-def _bad_rows(read: _Read, no_user: Flags, no_item: Flags) -> dict[str, Finder]:
+def _bad_rows(read: _Read) -> dict[str, Finder]:
     """Return reason -> what finds the rows that are bad for it, of those that may be."""
     found: dict[str, Finder] = {}
-    if read.users.counts[no_user].any():
+    no_user, no_item = read.users.missing, read.items.missing
+    if no_user.any():
         found[f"{USER} missing"] = lambda events, _: no_user[events.users]
-    if read.items.counts[no_item].any():
+    if no_item.any():
         found[f"{ITEM} missing"] = lambda events, _: no_item[events.items]
     found[f"{BEHAVIOR} missing"] = lambda _, meant: meant == NO_BEHAVIOR
     if read.earliest < 0:
@@ -229,10 +231,9 @@ def _times(events: CodedEvents) -> NDArray[np.int64]:
 
 
 def _checked(coded: CodedTable, log: ReadLog) -> CodedTable:
-    """Report bad rows, and count which users and items the good ones have."""
+    """Report bad rows, and count the good ones of each user and item."""
     counts: Counter[str] = Counter()
     places: dict[str, list[int]] = {reason: [] for reason in coded.bad}
-    user_rows, item_rows = coded.user_rows.copy(), coded.item_rows.copy()
     start = n_good = 0
     for events, meant in coded.all_rows():
         good = rows = counted(events, meant)
@@ -244,13 +245,13 @@ def _checked(coded: CodedTable, log: ReadLog) -> CodedTable:
                 places[reason] = [*places[reason], *few.tolist()][: SHOWN + 1]
                 good = good & ~bad
         n_good += int(good.sum())
-        user_rows += np.bincount(events.users[good], minlength=len(user_rows))
-        item_rows += np.bincount(events.items[good], minlength=len(item_rows))
+        coded.users.count(events.users[good])
+        coded.items.count(events.items[good])
         start += len(events)
     for reason, rows_at in places.items():
         where = name_rows(rows_at, coded.table.unit)
         log.bad_rows(reason, coded.table.source, counts[reason], where, _cure(reason))
-    return replace(coded, user_rows=user_rows, item_rows=item_rows, n_good=n_good)
+    return replace(coded, n_good=n_good)
 
 
 def _cure(reason: str) -> str:

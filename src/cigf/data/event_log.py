@@ -15,6 +15,7 @@ from cigf.data import limits
 from cigf.data.behaviors import Behaviors
 from cigf.data.coded_table import CodedTable
 from cigf.data.events import CodedEvents, code_events
+from cigf.data.id_codes import IdCodes
 from cigf.data.id_columns import unify_ids
 from cigf.data.ids import IdMap
 from cigf.data.read_log import ReadLog
@@ -99,19 +100,20 @@ def log_of_tables(tables: Sequence[CodedTable], behaviors: Behaviors, log: ReadL
         behaviors: The behaviors.
         log: What was noticed.
     """
-    users, user_rows = _number([(t.users, t.user_rows) for t in tables], USER, "user", log)
-    items, item_rows = _number([(t.items, t.item_rows) for t in tables], ITEM, "item", log)
+    tables = [table for table in tables if table.n_good]
+    users, user_rows = _number([table.users for table in tables], USER, "user", log)
+    items, item_rows = _number([table.items for table in tables], ITEM, "item", log)
 
     def blocks() -> Iterator[CodedEvents]:
-        for table, of_user, of_item in zip(tables, user_rows, item_rows, strict=True):
+        for table in tables:
+            of_user, of_item = user_rows[table.users], item_rows[table.items]
             for block in table.blocks():
                 rows = of_user[block.users], of_item[block.items]
                 yield CodedEvents(*rows, block.behaviors, block.times)
 
     user_events = np.zeros(len(users), dtype=np.int64)
-    for table, rows in zip(tables, user_rows, strict=True):
-        present = table.user_rows > 0
-        np.add.at(user_events, rows[present], table.user_rows[present])
+    for codes, rows in user_rows.items():
+        np.add.at(user_events, rows[rows >= 0], codes.n_rows[rows >= 0])
     return EventLog(
         *(blocks, users, items, behaviors, sum(table.n_good for table in tables)),
         *(tables[0].timed, user_events, dict(log.dropped), tuple(log.warnings)),
@@ -119,18 +121,17 @@ def log_of_tables(tables: Sequence[CodedTable], behaviors: Behaviors, log: ReadL
 
 
 def _number(
-    coded: Sequence[tuple[pl.Series, NDArray[Any]]], name: str, entity: str, log: ReadLog
-) -> tuple[IdMap, list[Rows]]:
-    """Return all ids that have a row, sorted, and per source the row of each code (or -1)."""
-    present = [np.flatnonzero(counts) for _, counts in coded]
-    used = [ids.gather(codes) for (ids, _), codes in zip(coded, present, strict=True)]
-    columns = [column.rename(name) for column in unify_ids(used, name, log)]
+    coded: Sequence[IdCodes], name: str, entity: str, log: ReadLog
+) -> tuple[IdMap, dict[IdCodes, Rows]]:
+    """Return all ids that have a row, sorted, and the row of each code, or -1."""
+    distinct = list(dict.fromkeys(coded))
+    used = [codes.used() for codes in distinct]
+    columns = [column.rename(name) for column in unify_ids([i for _, i in used], name, log)]
     ids = IdMap(pl.concat(columns).unique().sort(), entity)
-    rows = []
-    for (values, _), codes, column in zip(coded, present, columns, strict=True):
-        of_code = np.full(len(values), -1, dtype=np.int64)
-        of_code[codes] = ids.find(column)
-        rows.append(of_code)
+    rows = {}
+    for codes, (present, _), column in zip(distinct, used, columns, strict=True):
+        rows[codes] = np.full(len(codes.n_rows), -1, dtype=np.int64)
+        rows[codes][present] = ids.find(column)
     return ids, rows
 
 
@@ -149,7 +150,7 @@ def by_user(log: EventLog, scratch: Scratch) -> Blocks:
         return lambda: iter([events])
     before = np.cumsum(log.user_events) - log.user_events
     block_of = (before * count // log.n_events).astype(np.uint16)
-    stores = [RowStore(scratch, memory_rows=0) for _ in range(count)]
+    stores = [RowStore(scratch) for _ in range(count)]
     for events in log.blocks():
         _distribute(events, block_of[events.users], stores)
 

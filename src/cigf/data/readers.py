@@ -11,6 +11,7 @@ from cigf.data.columns import check_mapping, choose_columns, wanted_columns
 from cigf.data.event_log import EventLog, log_of_tables
 from cigf.data.files import find_files, read_file
 from cigf.data.frames import read_frame
+from cigf.data.id_codes import KnownIds
 from cigf.data.options import ReadOptions
 from cigf.data.read_log import ReadLog
 from cigf.data.schema import Interactions
@@ -64,10 +65,10 @@ def _read(
     behaviors = options.ordered_behaviors()
     check_mapping(options, behaviors)
     log = ReadLog(options.on_error)
-    tables = []
+    tables, known = [], KnownIds()
     for table in _open(sources, options, log):
         columns = choose_columns(table, options, fall_back=fall_back)
-        tables.append(code_table(table, columns, options, behaviors, log, scratch))
+        tables.append(code_table(table, columns, options, behaviors, log, scratch, known))
     _check_times(tables)
     if not any(table.n_good for table in tables):
         raise DataError(f"{tables[0].table.source}: holds no events{_left_out(log)}")
