@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cigf.data.dataset import Dataset, contains, pair_keys, sorted_unique
+from cigf.data.side_by_side import side_by_side
 from cigf.data.splitting import Candidates, HeldOut, Part
 from cigf.seeding import numpy_generator
 
@@ -90,13 +91,17 @@ class _Pool:
 
     def draw(self, users: Ints, n: int, generator: np.random.Generator) -> NDArray[np.int32]:
         """Return `n` distinct items of each user's pool, -1 where there are fewer."""
-        items = np.full((len(users), n), -1, dtype=np.int32)
-        for start in range(0, len(users), BLOCK):
-            block = users[start : start + BLOCK]
-            ranks = draw_ranks(self._sizes(block), n, generator)
-            drawn = self._items_at(block, np.maximum(ranks, 0))
-            items[start : start + BLOCK] = np.where(ranks < 0, -1, drawn)
-        return items
+        if not self.listed:
+            _ = self._others_before  # once, before threads ask for it
+        blocks = [users[start : start + BLOCK] for start in range(0, len(users), BLOCK)]
+        ranks = (draw_ranks(self._sizes(block), n, generator) for block in blocks)
+        drawn = list(side_by_side(self._drawn, zip(blocks, ranks, strict=True)))
+        return np.concatenate([np.empty((0, n), dtype=np.int32), *drawn])
+
+    def _drawn(self, drawn: tuple[Ints, Ints]) -> NDArray[np.int32]:
+        users, ranks = drawn
+        items = self._items_at(users, np.maximum(ranks, 0))
+        return np.where(ranks < 0, -1, items).astype(np.int32)
 
     def _sizes(self, users: Ints) -> Ints:
         listed = self.indptr[users + 1] - self.indptr[users]

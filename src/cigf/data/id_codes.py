@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cigf.data.coding import FIRST, Coder, Codes
+from cigf.data.coding import FIRST, Coder
 from cigf.data.id_columns import clean_ids
 from cigf.data.read_log import ReadLog
 

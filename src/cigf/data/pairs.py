@@ -14,6 +14,7 @@ from cigf.data.behaviors import Behaviors
 from cigf.data.dataset import Dataset, Times, matrix_from_keys
 from cigf.data.events import CodedEvents
 from cigf.data.ids import IdMap
+from cigf.data.side_by_side import side_by_side
 
 Keys = NDArray[np.int64]
 Counts = NDArray[np.uint32]
@@ -79,14 +80,15 @@ def pairs_of(blocks: Iterator[CodedEvents], n_behaviors: int, shape: tuple[int, 
         shape: U and I.
     """
     found: list[list[BehaviorPairs]] = [[] for _ in range(n_behaviors)]
-    for events in blocks:
-        for behavior, pairs in enumerate(_collapse(events, n_behaviors, shape[1])):
+    for each in side_by_side(lambda events: _collapse(events, n_behaviors, shape[1]), blocks):
+        for behavior, pairs in enumerate(each):
             found[behavior].append(pairs)
     return Pairs(tuple(_joined(parts) for parts in found), shape)
 
 
-def _collapse(events: CodedEvents, n_behaviors: int, n_items: int) -> Iterator[BehaviorPairs]:
-    """Yield the pairs of each behavior of one block."""
+def _collapse(events: CodedEvents, n_behaviors: int, n_items: int) -> list[BehaviorPairs]:
+    """Return the pairs of each behavior of one block."""
+    found = []
     for behavior in range(n_behaviors):
         chosen = events.where(events.behaviors == behavior)
         keys = chosen.users.astype(np.int64) * n_items + chosen.items
@@ -100,7 +102,8 @@ def _collapse(events: CodedEvents, n_behaviors: int, n_items: int) -> Iterator[B
         if chosen.times is not None:
             times = chosen.times[order]
             times = np.maximum.reduceat(times, starts) if len(starts) else times
-        yield BehaviorPairs(ordered[starts], counts, times)
+        found.append(BehaviorPairs(ordered[starts], counts, times))
+    return found
 
 
 def _joined(parts: list[BehaviorPairs]) -> BehaviorPairs:

@@ -1,8 +1,6 @@
 """Logs and toy data whose right answers are known, because they were planted."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
@@ -11,15 +9,13 @@ from cigf.data.behaviors import Behaviors
 from cigf.data.dataset import Dataset, build_matrix, matrix_from_parts
 from cigf.data.ids import IdMap
 from cigf.data.shop import FIRST_DAY, Ints, Period, Shop, ShopEvents, numbered_ids
+from cigf.data.side_by_side import side_by_side
 from cigf.data.splitting import HeldOut, Split
 from cigf.errors import DataError
 from cigf.seeding import numpy_generator
 
 PERIOD = 1_000_000
 """Events that are drawn at a time; each period of a longer log lasts at least a day."""
-
-AHEAD = 2
-"""Periods that are drawn side by side, which bounds the memory."""
 
 
 def generate_log(
@@ -112,18 +108,10 @@ def _cut(n_users: int, n_events: int, most: int, n_days: int = 60) -> list[Perio
 def _draw_all(shop: Shop, periods: list[Period], seed: int) -> Iterator[ShopEvents]:
     """Yield the events of each period; the next ones are drawn meanwhile."""
     yield shop.draw(periods[0], numpy_generator(seed, "generate"))
-    pool = ThreadPoolExecutor(AHEAD)
-    begun: deque[Future[ShopEvents]] = deque()
-    try:
-        for number, period in enumerate(periods[1:], 1):
-            generator = numpy_generator(seed, "generate", number)
-            begun.append(pool.submit(shop.draw, period, generator))
-            if len(begun) > AHEAD:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    yield from side_by_side(
+        lambda number: shop.draw(periods[number], numpy_generator(seed, "generate", number)),
+        range(1, len(periods)),
+    )
 
 
 def _frame(shop: Shop, names: Behaviors, events: ShopEvents) -> pl.DataFrame:
