@@ -66,7 +66,8 @@ def full_step(folder: Path, repeats: int) -> list[Figure]:
     for gathers in ("float32", "float16"):
         taken = steps_of(folder, repeats, 3, gathers)
         name = f"IJCAI size, a step on the whole graph, L = 3, {gathers}"
-        figures += [median_of(name, taken["steps"][1:], "s", must=12.0), _peak(name, taken, 16.0)]
+        figures.append(median_of(name, taken["steps"][1:], "s", must=12.0))
+        figures += [_processor(name, taken), _peak(name, taken, 16.0)]
         if gathers == "float32":
             shape = _shape(taken, layers=3)
             figures += _predicted(name, scale_model.training_bytes(shape), taken)
@@ -86,7 +87,8 @@ def subgraph_epoch(folder: Path) -> list[Figure]:
     for layers in (2, 3):
         taken = part("train", folder, [f"model.n_layers={layers}", *_ONE_EPOCH, *SUBGRAPHS])
         name = f"IJCAI size, sub-graph epoch of {taken['steps_per_epoch']} steps, L = {layers}"
-        figures += [median_of(name, taken["epochs"], "s", must=61.6), _peak(name, taken, 8.0)]
+        figures.append(median_of(name, taken["epochs"], "s", must=61.6))
+        figures += [_processor(name, taken), _peak(name, taken, 8.0)]
     return figures
 
 
@@ -106,7 +108,9 @@ def encoding(folder: Path, repeats: int) -> list[Figure]:
     """All nodes' representations from the whole graph, in blocks of rows."""
     taken = part("encode", folder, ["model.n_layers=3"], repeats=repeats)
     name = "IJCAI size, representing all nodes, L = 3"
-    return [median_of(name, taken["seconds"], "s"), _peak(name, taken)]
+    predicted = scale_model.encoding_bytes(_shape(taken, layers=3))
+    figures = [median_of(name, taken["seconds"], "s"), _peak(name, taken)]
+    return figures + _predicted(name, predicted, taken)
 
 
 def taobao_epoch(folder: Path, repeats: int) -> list[Figure]:
@@ -116,7 +120,8 @@ def taobao_epoch(folder: Path, repeats: int) -> list[Figure]:
         chosen = [f"training.epochs={1 + repeats}", f"training.gathers={gathers}"]
         taken = part("train", folder, ["model.n_layers=4", *chosen])
         name = f"Taobao size, an epoch of {taken['steps_per_epoch']} steps, L = 4, {gathers}"
-        figures += [median_of(name, taken["epochs"][1:], "s", must=16.78), _peak(name, taken)]
+        figures.append(median_of(name, taken["epochs"][1:], "s", must=16.78))
+        figures += [_processor(name, taken), _peak(name, taken)]
         if gathers == "float32":
             predicted = scale_model.training_bytes(_shape(taken, layers=4))
             figures += _predicted(name, predicted, taken)
@@ -129,7 +134,7 @@ def growing(folders: dict[str, Path], repeats: int) -> list[Figure]:
     for name, folder in folders.items():
         taken = steps_of(folder, repeats, 3, "float32")
         figure = median_of(f"{name} pairs, a step, L = 3", taken["steps"][1:], "s")
-        figures += [figure, _peak(f"{name} pairs", taken)]
+        figures += [figure, _processor(name, taken), _peak(f"{name} pairs", taken)]
         pairs.append(taken["size"]["pairs"])
         seconds.append(figure.value)
     slope = float(np.polyfit(np.log(pairs), np.log(seconds), 1)[0])
@@ -151,6 +156,11 @@ def part(name: str, folder: Path, chosen: Sequence[str] = (), repeats: int = 1) 
 def _shape(taken: dict[str, Any], layers: int = 2) -> Shape:
     size = taken["size"]
     return Shape(size["users"], size["items"], size["behaviors"], size["pairs"], layers=layers)
+
+
+def _processor(name: str, taken: dict[str, Any]) -> Figure:
+    seconds = taken["processor"][1:] or taken["processor"]
+    return median_of(f"{name}: a step's processor seconds, all threads", seconds, "s")
 
 
 def _peak(name: str, taken: dict[str, Any], must: float | None = None) -> Figure:

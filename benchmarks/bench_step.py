@@ -23,6 +23,7 @@ from cigf.compiled import n_threads, switched, threads_for_kernels, usable
 from cigf.data.splitting import Split
 from cigf.experiment.config import load_experiment
 from cigf.graph.bipartite import BehaviorGraph
+from cigf.graph.gather_sum import gather
 from cigf.models.base import Representations, Sizes
 from cigf.models.registry import build_model
 from cigf.sampling.users import UserSampler
@@ -153,7 +154,32 @@ def _floors(step: Step) -> list[Figure]:
     for name, amount in {**moved, "all": sum(moved.values())}.items():
         figures.append(Figure(f"{name}: bytes that must move", amount / 1e6, "MB", digits=1))
         figures.append(Figure(f"{name}: floor", 1e3 * amount / rate, "ms"))
+    rows = row_rate(step)
+    name = "propagation and its gradient"
+    figures.append(Figure("summing rows over the same edges, all threads", rows / 1e9, "GB/s", 1))
+    figures.append(Figure(f"{name}: time at that rate", 1e3 * moved[name] / rows, "ms"))
     return figures
+
+
+def row_rate(step: Step) -> float:
+    """Return bytes per second at which another program sums rows over the very same edges.
+
+    PyTorch's `embedding_bag`, forwards only, for both directions of every behavior, with rows of
+    the first layer's width and of the last one's: rows in the order of the edges are no stream.
+    """
+    graph, size = step.graph, step.model.config.embedding_size
+    moved, seconds = 0, 0.0
+    for edges in (*graph.to_users, *graph.to_items):
+        for width in (size, size * graph.n_behaviors):
+            table = torch.randn(edges.n_columns, width)
+            taken = []
+            for _ in range(10):
+                began = time.perf_counter()
+                gather(edges, table)
+                taken.append(time.perf_counter() - began)
+            seconds += min(taken)
+            moved += len(edges.indices) * (_FLOAT * width + _INDEX)
+    return moved / seconds
 
 
 def read_rate(step: Step) -> float:

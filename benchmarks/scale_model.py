@@ -7,16 +7,17 @@ each edge and direction.
 
 from dataclasses import dataclass
 
-from cigf.compiled import n_threads
-
-_FLOAT, _INT = 4, 4
 _MB = 1 << 20
+
+READ = 30_000
+"""Items that the last layer but one has to give: those of a step's 12,000 pairs, and what its 256
+users did."""
+
+GAPS = 1.4
+"""What memory that is kept for the next step holds beyond what is in use: from measurements."""
 
 PROCESS = 330 * _MB
 """Python with PyTorch, Polars and compiled kernels, before any data."""
-
-BLOCK_ROWS = 1 << 16
-"""Rows that inference computes at once: see `graph.fused`."""
 
 
 @dataclass(frozen=True)
@@ -47,36 +48,52 @@ class Shape:
     @property
     def wide(self) -> int:
         """Bytes of all nodes' vectors under all behaviors: 4 N B D."""
-        return _FLOAT * self.nodes * self.behaviors * self.size
+        return 4 * self.nodes * self.behaviors * self.size
 
 
-def graph_bytes(shape: Shape) -> int:
+def graph_bytes(shape: Shape) -> float:
     """Both directions' columns, and where each row begins and ends: 8 E + 40 N B."""
-    per_row = 2 * _INT + 2 * 8 + 4 * _FLOAT  # offsets twice over; starts and stops; degree powers
-    return 2 * _INT * shape.pairs + per_row * shape.nodes * shape.behaviors
+    return 8.0 * shape.pairs + 40.0 * shape.nodes * shape.behaviors
 
 
-def log_bytes(shape: Shape) -> int:
-    """The log's matrices beside the graph: columns, ones and offsets, 8 E."""
-    return (_INT + _FLOAT) * shape.pairs + _INT * shape.users * shape.behaviors
+def log_bytes(shape: Shape) -> float:
+    """The log's matrices beside the graph, columns and ones: 8 E."""
+    return 8.0 * shape.pairs
 
 
-def weight_bytes(shape: Shape) -> int:
+def weight_bytes(shape: Shape) -> float:
     """Embeddings, their gradient and Adam's two means: 16 N D."""
-    return 4 * _FLOAT * shape.nodes * shape.size
+    return 16.0 * shape.nodes * shape.size
 
 
-def training_bytes(shape: Shape) -> int:
-    """Peak of training on the whole graph."""
-    mixed = max(shape.layers - 1, 0)
-    kept = (1 + mixed * (1 + shape.behaviors)) * shape.wide  # chains, and what was gathered
-    passing = (2 + shape.behaviors) * shape.wide  # two gradients, and what is sent back
+def computed(shape: Shape) -> list[float]:
+    """Share of the nodes whose rows each layer from the second to the last but one computes."""
+    before = (shape.users + min(shape.items, READ)) / shape.nodes
+    return [1.0] * (shape.layers - 3) + [before] if shape.layers > 2 else []
+
+
+def training_bytes(shape: Shape) -> float:
+    """Peak of training on the whole graph.
+
+    W = 4 N B D bytes are all nodes' vectors. Kept for the gradient are the first layer's, and of
+    each later layer's share of rows their vectors, what was gathered (B times as much) and three
+    times the attention's weights (B / D as much); in passing there are two gradients, and what is
+    sent back (B times the largest share); two fifths more for the gaps in the kept memory.
+    """
+    shares, behaviors = computed(shape), shape.behaviors
+    per_layer = 1.0 + behaviors + 3.0 * behaviors / shape.size
+    kept = 1.0 + per_layer * sum(shares)
+    passing = 2.0 + behaviors * max(shares, default=1.0 / behaviors)
     held = graph_bytes(shape) + log_bytes(shape) + weight_bytes(shape)
-    return PROCESS + held + kept + passing
+    return PROCESS + held + GAPS * (kept + passing) * shape.wide
 
 
-def ranking_bytes(shape: Shape, threads: int | None = None) -> int:
-    """Peak of ranking users in the whole catalog."""
-    block = 32 * shape.items * _FLOAT * 2.3 * (threads or n_threads())
-    factors = 3 * shape.wide
-    return int(PROCESS + factors + block + 5 * 8 * shape.pairs)
+def encoding_bytes(shape: Shape) -> float:
+    """Peak of representing all nodes: graph, log, embeddings; two layers, their sum, attention."""
+    held = graph_bytes(shape) + log_bytes(shape) + weight_bytes(shape) / 4.0
+    return PROCESS + held + (3.0 + 4.0 * shape.behaviors / shape.size) * shape.wide
+
+
+def ranking_bytes(shape: Shape) -> float:
+    """Peak of ranking: finding what users have touched sorts all pairs, 40 E beside the log."""
+    return PROCESS + log_bytes(shape) + 40.0 * shape.pairs + shape.wide
