@@ -210,9 +210,9 @@ def _bad_rows(read: _Read) -> dict[str, Finder]:
     """Return reason -> what finds the rows that are bad for it, of those that may be."""
     found: dict[str, Finder] = {}
     no_user, no_item = read.users.missing, read.items.missing
-    if no_user.any():
+    if no_user is not None:
         found[f"{USER} missing"] = lambda events, _: no_user[events.users]
-    if no_item.any():
+    if no_item is not None:
         found[f"{ITEM} missing"] = lambda events, _: no_item[events.items]
     found[f"{BEHAVIOR} missing"] = lambda _, meant: meant == NO_BEHAVIOR
     if read.earliest < 0:

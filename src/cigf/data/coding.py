@@ -15,6 +15,8 @@ EMPTY = 1
 FIRST = 2
 """Code of the first value."""
 
+_MOST_CHUNKS = 8
+
 
 class Coder:
     """Gives each value of a column a number, in the order in which they first come.
@@ -77,3 +79,5 @@ class Coder:
         new = np.flatnonzero(codes >= known)
         place[codes[new] - known] = new
         self.values = pl.concat([self.values, column.gather(place).rename("value")])
+        if self.values.n_chunks() > _MOST_CHUNKS:
+            self.values = self.values.rechunk()  # of many small pieces few things are quick

@@ -19,13 +19,13 @@ class IdCodes:
 
     Attributes:
         coder: Numbers the ids as they stand in the sources.
-        missing: Which codes stand for a missing id.
+        missing: Which codes stand for a missing id, if rows of the last source do; else None.
         n_rows: How many rows that count each code has.
     """
 
     def __init__(self, dtype: Any) -> None:
         self.coder = Coder(dtype)
-        self.missing = np.ones(FIRST, dtype=bool)
+        self.missing: NDArray[np.bool_] | None = None
         self.n_rows = np.zeros(FIRST, dtype=np.int64)
         self._before = self.coder.counts
         self._codes: list[NDArray[np.int64]] = []
@@ -45,15 +45,18 @@ class IdCodes:
             self.coder.values.gather(present), column, source, log, pl.Series(counts[present])
         )
         n_codes = len(self.coder.values)
-        self._done, self.missing, self.n_rows = (
+        self._done, self.n_rows = (
             np.concatenate([old, np.zeros(n_codes - len(old), dtype=old.dtype)])
-            for old in (self._done, self.missing, self.n_rows)
+            for old in (self._done, self.n_rows)
         )
         new = ~self._done[present]
         self._codes.append(present[new])
         self._ids.append(ids.filter(pl.Series(new)))
         self._done[present] = True
-        self.missing[present] = ids.is_null().to_numpy()
+        self.missing = None
+        if ids.null_count() or counts[:FIRST].any():
+            self.missing = np.ones(n_codes, dtype=bool)
+            self.missing[present] = ids.is_null().to_numpy()
 
     def count(self, codes: NDArray[np.integer[Any]]) -> None:
         """Count rows that are used."""
