@@ -26,7 +26,16 @@ from cigf.training.optimizers import build_optimizer
 # Benchmarks are no part of the installed package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import bench_catalog, bench_gpu, bench_kills, bench_scale, bench_soak, scale_parts
+from benchmarks import (
+    bench_catalog,
+    bench_gpu,
+    bench_kills,
+    bench_ranks,
+    bench_scale,
+    bench_soak,
+    rank_steps,
+    scale_parts,
+)
 from benchmarks.__main__ import MODULES, main
 from benchmarks.bench_epoch import full_loss
 from benchmarks.common import Figure, Options, trained_run
@@ -325,6 +334,29 @@ def test_a_large_catalog_is_made_of_a_small_one(toy_data, tmp_path):
     assert nearest.max() < torch.cdist(trained, trained).max()
     figures = bench_catalog._compared(open_artifact(tmp_path / "large").factors("buy"), 400)
     assert all(figure.value > 0 for figure in figures)
+
+
+def test_steps_of_one_process(toy_data):
+    dataset = Options(toy_data / "taobao15k", toy_data / "work").dataset
+    found = rank_steps.measure(dataset, 1, ["sampling.batch_size=5"])
+    assert len(found["seconds"]) > 1
+    assert set(found["losses"]) == {"view", "cart", "buy"}
+    edges = load_split(dataset).history("test").interactions
+    n_integers = sum(2 * matrix.nnz + sum(matrix.shape) + 2 for matrix in edges)
+    assert found["graph_mb"] == pytest.approx(4 * n_integers / 2**20)
+
+
+def test_ranks_are_compared_by_medians():
+    def measured(*seconds, loss=2.0, graph_mb=10.0):
+        return {"seconds": seconds, "losses": {"buy": loss}, "graph_mb": graph_mb, "peak_mb": 7.0}
+
+    alone = [measured(1.0, 2.0), measured(9.0)]
+    ranks = [measured(4.0, 2.5, loss=2.1, graph_mb=5.0), measured(1.0)]
+    found = {each.name: each for each in bench_ranks.compared("toy", alone, ranks)}
+    assert found["toy: speed of ranks"].value == pytest.approx(2.0 / 2.5)
+    assert found["toy: share of the graph"].value == 0.5
+    assert found["toy: difference of losses"].value == pytest.approx(0.05)
+    assert not found["toy: difference of losses"].kept
 
 
 def test_growth_of_memory():

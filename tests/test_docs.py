@@ -53,7 +53,12 @@ def typed(page):
         for line in lines:
             if line.startswith("$ "):
                 for command in line[2:].split(" && "):
-                    yield shlex.split(command)
+                    yield launched(shlex.split(command))
+
+
+def launched(words):
+    """What torchrun starts: `torchrun ... -m cigf train ...` is `cigf train ...`."""
+    return words[words.index("-m") + 1 :] if words[0] == "torchrun" else words
 
 
 def mentioned(page):

@@ -80,6 +80,24 @@ class DivergedError(CigfError):
     """Training produced a loss or weights that are not finite."""
 
 
+class RankLostError(CigfError):
+    """A rank of a run on several has ended, so that the others cannot go on."""
+
+    def __init__(self, message: str, rank: int | None = None) -> None:
+        """Name the rank, where it is known which."""
+        super().__init__(message)
+        self.rank = rank
+
+
+class QuietError(CigfError):
+    """This rank of a run on several ends, and another one prints why."""
+
+    def __init__(self, exit_code: int) -> None:
+        """End with an exit code."""
+        super().__init__("another rank tells why")
+        self.exit_code = exit_code
+
+
 class InterruptedRunError(CigfError):
     """Training was stopped by the user; the last checkpoint is on disk."""
 

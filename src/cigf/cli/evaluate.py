@@ -7,6 +7,7 @@ import typer
 
 from cigf.cli.options import Behavior, Json, RunArgument, numbers
 from cigf.cli.output import print_json, print_next, print_table, say
+from cigf.cli.ranks import team
 
 
 def evaluate(
@@ -42,17 +43,21 @@ def evaluate(
     ks = numbers("--k", k)
     from cigf.experiment.evaluating import evaluate_run
 
-    result = evaluate_run(
-        run,
-        dataset=dataset,
-        part=part,
-        behavior=behavior,
-        protocols=tuple(dict.fromkeys(protocol or ("full", "1+99"))),
-        ks=ks,
-        candidate_seed=candidate_seed,
-        per_user=per_user,
-        n_bootstrap=bootstrap,
-    )
+    with team() as those:
+        result = evaluate_run(
+            run,
+            dataset=dataset,
+            part=part,
+            behavior=behavior,
+            protocols=tuple(dict.fromkeys(protocol or ("full", "1+99"))),
+            ks=ks,
+            candidate_seed=candidate_seed,
+            per_user=per_user,
+            n_bootstrap=bootstrap,
+            ranks=those.ranks,
+        )
+    if not those.leads:
+        return
     if json:
         print_json(result)
         return

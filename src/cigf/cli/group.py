@@ -7,7 +7,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cigf.errors import CigfError
+from cigf.cli.ranks import refuse_unshared
+from cigf.errors import CigfError, QuietError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -26,6 +27,12 @@ _WRONG_PATHS = (
 class Group(TyperGroup):
     """Command group that turns errors into messages; used by the root command alone."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command, unless several processes were started for one that is not shared."""
+        name, command, rest = super().resolve_command(ctx, args)
+        refuse_unshared(name)
+        return name, command, rest
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command.
 
@@ -36,6 +43,8 @@ class Group(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+        except QuietError as error:
+            raise typer.Exit(error.exit_code) from None
         except CigfError as error:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(error.exit_code) from None

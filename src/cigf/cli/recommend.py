@@ -7,9 +7,12 @@ import typer
 
 from cigf.cli.options import Behavior, Json, RunArgument, words
 from cigf.cli.output import print_json, say
+from cigf.cli.ranks import Team, team
 from cigf.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import polars as pl
 
     from cigf.inference.recommender import TrainedRecommender
@@ -78,26 +81,27 @@ def recommend(
     from cigf.cli.writing import check_output, write_table
     from cigf.inference.recommender import TrainedRecommender
 
-    if out is not None:
-        check_output(out, force)
+    options: dict[str, Any] = {
+        "only": only,
+        "behavior": behavior,
+        "exclude": words(exclude),
+        "allow": None if allow is None else read_ids(allow, "item_id"),
+        "deny": None if deny is None else read_ids(deny, "item_id"),
+        "scores": words(scores) or (),
+        "fallback": fallback,
+    }
     asked: Any = user or (None if users is None else read_ids(users, "user_id"))
-    recommender = TrainedRecommender.load(run)
-    recommend_to = recommender.recommend_for if events else recommender.recommend
-    if events:
-        asked = _read_events(events, recommender)
-    elif all_users:
-        asked = recommender.users
-    frame = recommend_to(
-        asked,
-        k,
-        only=only,
-        behavior=behavior,
-        exclude=words(exclude),
-        allow=None if allow is None else read_ids(allow, "item_id"),
-        deny=None if deny is None else read_ids(deny, "item_id"),
-        scores=words(scores) or (),
-        fallback=fallback,
-    )
+    with team() as those:
+        if out is not None and those.leads:
+            check_output(out, force)
+        recommender = TrainedRecommender.load(run)
+        if events:
+            frame = recommender.recommend_for(_read_events(events, recommender), k, **options)
+        else:
+            wanted = recommender.users if all_users else asked
+            frame = _shared(those, wanted, lambda part: recommender.recommend(part, k, **options))
+    if not those.leads:
+        return
     if out is not None:
         write_table(frame, out, force)
         say(f"Wrote {out}: {frame.height:,} recommendations")
@@ -105,6 +109,24 @@ def recommend(
         print_json(frame.to_dicts())
     else:
         print_frame(frame)
+
+
+def _shared(those: Team, users: Any, answer: "Callable[[Any], pl.DataFrame]") -> "pl.DataFrame":
+    """Answer some users, every process its share of them; whole where this one leads."""
+    if those.ranks is None:
+        return answer(users)
+    from io import BytesIO
+
+    import polars as pl
+
+    from cigf.distributed.ranking import share
+
+    file = BytesIO()
+    answer(users[share(len(users), those.ranks)]).write_ipc(file, compression="lz4")
+    parts = those.ranks.everyone(file.getvalue())
+    return pl.concat(
+        [pl.read_ipc(BytesIO(part)) for part in parts if those.leads] or [pl.DataFrame()]
+    )
 
 
 def _read_events(sources: list[str], recommender: "TrainedRecommender") -> "pl.DataFrame":

@@ -9,6 +9,7 @@ import typer
 
 from cigf.cli.options import DatasetArgument, Device, Force, Json, Out
 from cigf.cli.output import print_json, print_next, say
+from cigf.cli.ranks import team
 from cigf.errors import InterruptedRunError
 from cigf.training.events import Listener, Listeners
 
@@ -39,6 +40,8 @@ def train(
 ) -> None:
     """Train a model on a dataset; the best epoch by validation is kept.
 
+    Under torchrun the run is shared by all processes: torchrun --nproc-per-node 2 -m cigf train ...
+
     Example: cigf train DATASET --out RUN --set training.epochs=20
     """
     from cigf.cli.progress import TrainingProgress
@@ -46,29 +49,38 @@ def train(
     from cigf.experiment.folder import RunFolder
     from cigf.experiment.training import train_run
 
-    if resume:
-        RunFolder(out).read_info()
-        if not (config or settings or model):
-            config = RunFolder(out).config  # the run's own
-    experiment = load_experiment(config, settings or [], model)
-    curves = _tensorboard(RunFolder(out).tensorboard) if tensorboard else nullcontext(Listener())
-    try:
-        with closing(TrainingProgress(experiment.training.metric)) as progress, curves as board:
-            fitted = train_run(
-                dataset,
-                out,
-                experiment,
-                device=device,
-                resume=resume,
-                force=force,
-                listener=Listeners(progress, board),
-            )
-    except KeyboardInterrupt:
-        again = " --tensorboard" if tensorboard else ""
-        raise InterruptedRunError(
-            f"stopped in epoch {progress.epoch + 1}; what was learned until the last checkpoint is "
-            f"kept. Go on with: cigf train {dataset} --out {out} --resume{again}"
-        ) from None
+    with team(device) as those:
+        resume = resume or those.goes_on(out)
+        if resume:
+            RunFolder(out).read_info()
+            if not (config or settings or model):
+                config = RunFolder(out).config  # the run's own
+        experiment = load_experiment(config, settings or [], model)
+        writes_curves = tensorboard and those.leads
+        curves = (
+            _tensorboard(RunFolder(out).tensorboard) if writes_curves else nullcontext(Listener())
+        )
+        try:
+            with closing(TrainingProgress(experiment.training.metric)) as progress, curves as board:
+                fitted = train_run(
+                    dataset,
+                    out,
+                    experiment,
+                    device=device,
+                    resume=resume,
+                    force=force,
+                    listener=Listeners(progress, board),
+                    ranks=those.ranks,
+                    about={"launcher": those.launcher} if those.launcher else None,
+                )
+        except KeyboardInterrupt:
+            again = " --tensorboard" if tensorboard else ""
+            raise InterruptedRunError(
+                f"stopped in epoch {progress.epoch + 1}; what was learned until the last "
+                f"checkpoint is kept. Go on with: cigf train {dataset} --out {out} --resume{again}"
+            ) from None
+    if not those.leads:
+        return
     training = fitted.training
     if json:
         print_json({"run": str(out), **asdict(training), "valid": fitted.valid})

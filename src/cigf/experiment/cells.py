@@ -26,12 +26,12 @@ from cigf.errors import ArtifactError, CigfError
 from cigf.evaluation.evaluator import evaluation_task
 from cigf.evaluation.over_seeds import save_counts
 from cigf.experiment.config import ExperimentConfig, load_experiment
-from cigf.experiment.folder import RunFolder, write_json
+from cigf.experiment.folder import RunFolder
 from cigf.experiment.peak_memory import peak_megabytes
 from cigf.experiment.training import choose_device, train_run
 from cigf.inference.artifact import load_artifact
 from cigf.ranking import rank_counts
-from cigf.storage import new_file
+from cigf.storage import new_file, write_json
 from cigf.training.events import EpochRecord, Listener
 
 SHOWN = (("full", "hr@10"), ("full", "ndcg@10"), ("1+99", "hr@10"), ("1+99", "ndcg@10"))

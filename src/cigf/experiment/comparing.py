@@ -29,10 +29,9 @@ from cigf.experiment.cells import CellFolder, Outcome
 from cigf.experiment.config import load_experiment
 from cigf.experiment.entries import Entry, check_entries
 from cigf.experiment.evaluating import REFERENCES
-from cigf.experiment.folder import write_json
 from cigf.experiment.running import Cell, Start, Watcher, folder_of, run_cells
 from cigf.ranking import rank_counts
-from cigf.storage import new_file
+from cigf.storage import new_file, write_json
 
 FORMAT = 1
 METRICS = metric_names(("hr", "ndcg", "mrr"), DEFAULT_KS)

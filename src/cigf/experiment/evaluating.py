@@ -10,11 +10,15 @@ import torch
 from cigf.data.dataset import Dataset
 from cigf.data.dataset_store import load_split
 from cigf.data.splitting import Part, Split
+from cigf.distributed.exchange import Ranks
+from cigf.distributed.model import RankModel
+from cigf.distributed.ranking import rank_share
+from cigf.distributed.setting import RankSetting
 from cigf.errors import DataError
-from cigf.evaluation.evaluator import DEFAULT_KS, EvaluationTask, evaluation_task
+from cigf.evaluation.evaluator import DEFAULT_KS, EvaluationTask, Rank, evaluation_task
 from cigf.evaluation.protocols import lookup
 from cigf.experiment.config import ExperimentConfig
-from cigf.experiment.folder import RunFolder, write_json
+from cigf.experiment.folder import RunFolder
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.inference.artifact import load_artifact
 from cigf.models.base import Recommender
@@ -22,6 +26,7 @@ from cigf.models.popularity import popularity_factors
 from cigf.models.touched_first import touched_first_factors
 from cigf.ranking import Scorer, rank_counts
 from cigf.seeding import numpy_generator
+from cigf.storage import write_json
 from cigf.training.trainer import Validate
 
 REFERENCES: dict[str, Callable[[Dataset, int], Scorer]] = {
@@ -31,8 +36,20 @@ REFERENCES: dict[str, Callable[[Dataset, int], Scorer]] = {
 """Rules without learning that stand in every table of results."""
 
 
-def validator(split: Split, config: ExperimentConfig, graph: BehaviorGraph) -> Validate | None:
-    """Return the function that measures a model on the validation pairs; None without any."""
+def validator(
+    split: Split,
+    config: ExperimentConfig,
+    graph: BehaviorGraph,
+    setting: RankSetting | None = None,
+) -> Validate | None:
+    """Return the function that measures a model on the validation pairs; None without any.
+
+    Args:
+        split: The data.
+        config: What is measured.
+        graph: What the model encodes.
+        setting: Of a run on several ranks.
+    """
     behaviors = split.train.behaviors
     held_out = split.valid.get(behaviors.target_name)
     if held_out is None or not len(held_out):
@@ -49,10 +66,13 @@ def validator(split: Split, config: ExperimentConfig, graph: BehaviorGraph) -> V
     def validate(model: Recommender) -> dict[str, float]:
         was_training = model.training
         model.eval()
-        with torch.no_grad():
-            scorer = model.scorer(model.encode(graph), behaviors.target)
+        if setting is not None and isinstance(model, RankModel):
+            rank: Rank = partial(setting.rank_counts, model, behaviors.target)
+        else:
+            with torch.no_grad():
+                rank = partial(rank_counts, model.scorer(model.encode(graph), behaviors.target))
         model.train(was_training)
-        return _flat(task.run(partial(rank_counts, scorer)).means(), config.training.metric)
+        return _flat(task.run(rank).means(), config.training.metric)
 
     return validate
 
@@ -68,6 +88,7 @@ def evaluate_scorer(
     candidate_seed: int = 0,
     n_bootstrap: int = 0,
     per_user: Path | None = None,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Measure a scorer and the references on one part of a split.
 
@@ -80,7 +101,8 @@ def evaluate_scorer(
         ks: Cut-offs.
         candidate_seed: Which candidates of 1+99.
         n_bootstrap: Resamples for 95 % intervals of the means; 0 for none.
-        per_user: Where to write each user's values as Parquet.
+        per_user: Where to write each user's values as Parquet; rank 0 does.
+        ranks: Those who share the users; None: this process ranks all.
 
     Returns:
         Plain values: n, metrics (protocol -> group -> metric), intervals where wanted, and
@@ -97,15 +119,21 @@ def evaluate_scorer(
         ks=ks,
         candidate_seed=candidate_seed,
     )
-    result = task.run(partial(rank_counts, scorer))
-    if per_user is not None:
+    result = task.run(_ranking(scorer, ranks))
+    if per_user is not None and (ranks is None or ranks.rank == 0):
         result.to_parquet(per_user)
     generator = numpy_generator(candidate_seed, "bootstrap")
     intervals = result.intervals(generator, n_bootstrap) if n_bootstrap else None
     return {
         **result.to_json(intervals),
-        "reference": _references(task, split.history(part), behavior),
+        "reference": _references(task, split.history(part), behavior, ranks),
     }
+
+
+def _ranking(scorer: Scorer, ranks: Ranks | None) -> Rank:
+    if ranks is None:
+        return partial(rank_counts, scorer)
+    return partial(rank_share, scorer, ranks=ranks)
 
 
 def evaluate_references(
@@ -127,6 +155,7 @@ def evaluate_run(
     candidate_seed: int = 0,
     per_user: Path | None = None,
     n_bootstrap: int = 1000,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Judge a finished run and write the result as RUN/evaluation.json.
 
@@ -140,6 +169,7 @@ def evaluate_run(
         candidate_seed: Which candidates of 1+99.
         per_user: Where to write each user's values as Parquet.
         n_bootstrap: Resamples for 95 % intervals; 0 for none.
+        ranks: Those who share the users, of whom rank 0 writes; None: this process does all.
 
     Raises:
         ArtifactError: The run is unfinished or damaged.
@@ -159,10 +189,12 @@ def evaluate_run(
         candidate_seed=candidate_seed,
         n_bootstrap=n_bootstrap,
         per_user=per_user,
+        ranks=ranks,
     )
     name = behavior or split.train.behaviors.target_name
     result = {"run": str(run), "split": part, "behavior": name, **measured}
-    write_json(folder.evaluation, result)
+    if ranks is None or ranks.rank == 0:
+        write_json(folder.evaluation, result)
     return result
 
 
@@ -182,11 +214,13 @@ def load_same(dataset: Path, fingerprint: str) -> Split:
     return split
 
 
-def _references(task: EvaluationTask, history: Dataset, behavior: str | None) -> dict[str, Any]:
+def _references(
+    task: EvaluationTask, history: Dataset, behavior: str | None, ranks: Ranks | None = None
+) -> dict[str, Any]:
     behaviors = history.behaviors
     number = behaviors.target if behavior is None else behaviors.index(behavior)
     return {
-        name: task.run(partial(rank_counts, build(history, number))).to_json()["metrics"]
+        name: task.run(_ranking(build(history, number), ranks)).to_json()["metrics"]
         for name, build in REFERENCES.items()
     }
 

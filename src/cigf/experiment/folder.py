@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cigf.errors import ArtifactError
-from cigf.storage import new_file, refuse_existing
+from cigf.storage import new_file, refuse_existing, write_json
 from cigf.training.events import EpochRecord, Listener
 
 
@@ -90,12 +90,6 @@ class RunFolder:
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ArtifactError(f"{path}: damaged ({error})") from None
         return info
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
-    with new_file(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 class MetricsFile(Listener):

@@ -1,5 +1,6 @@
 """`train_run`: from a dataset folder and a configuration to a run folder with an artifact."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
@@ -11,6 +12,9 @@ import torch
 from cigf.data.dataset import Dataset
 from cigf.data.dataset_store import load_split
 from cigf.data.splitting import Split
+from cigf.distributed.exchange import Ranks
+from cigf.distributed.model import check_divisible
+from cigf.distributed.setting import RankSetting
 from cigf.errors import ConfigError
 from cigf.experiment.config import ExperimentConfig, load_experiment
 from cigf.experiment.evaluating import validator
@@ -71,6 +75,7 @@ def fit_split(
     device: str = "auto",
     listener: Listener | None = None,
     start: Recommender | None = None,
+    ranks: Ranks | None = None,
 ) -> Fitted:
     """Train a model on a split, resuming from `checkpoints` where they hold this very run.
 
@@ -81,6 +86,7 @@ def fit_split(
         device: "auto", "cpu" or "cuda".
         listener: Hears of the progress.
         start: A model of the split's sizes to train on; None begins with fresh weights.
+        ranks: The ranks to train on, of which this is one; None: this process alone.
 
     Raises:
         ConfigError: The configuration does not fit the data or the machine.
@@ -89,12 +95,10 @@ def fit_split(
     chosen = choose_device(device)
     learned = split.train if config.data.train_on == "train" else split.history("test")
     check_model(config.model_name, config.model, learned)
+    if ranks is not None:
+        return _fit_on_ranks(split, learned, config, checkpoints, chosen, listener, ranks)
     graph = BehaviorGraph.build(learned.interactions, chosen, learned.times)
-    sizes = Sizes(learned.n_users, learned.n_items, len(learned.behaviors))
-    seed = derive_seed(config.seed, "weights")
-    if start is None:
-        start = build_model(config.model_name, config.model, sizes, seed)
-    model = start.to(chosen)
+    model = (start or _fresh(learned, config)).to(chosen)
     _check_subgraphs(model, config)
     validate = validator(split, config, graph) if config.data.train_on == "train" else None
     checkpointed = Checkpoints(checkpoints, _fingerprint(learned, config))
@@ -108,6 +112,47 @@ def fit_split(
     return Fitted(model, representations, memory, result, valid)
 
 
+def _fit_on_ranks(
+    split: Split,
+    learned: Dataset,
+    config: ExperimentConfig,
+    checkpoints: Path,
+    device: torch.device,
+    listener: Listener | None,
+    ranks: Ranks,
+) -> Fitted:
+    """Train on several ranks; every one of them returns the whole model."""
+    whole = _fresh(learned, config)
+    if config.sampling.subgraph != "none":
+        raise ConfigError(
+            f"sampling.subgraph: {config.sampling.subgraph!r} is not supported on several ranks, "
+            "which share the whole graph; set it to 'none', or train without torchrun"
+        )
+    check_divisible(whole)
+    setting = RankSetting(learned.interactions, ranks, device)
+    model = setting.model(whole).to(device)
+    graph = setting.graph
+    validate = validator(split, config, graph, setting) if config.data.train_on == "train" else None
+    checkpointed = setting.checkpoints(checkpoints, _fingerprint(learned, config))
+    result = _fit(
+        model, learned, config, graph, validate, checkpointed, listener, setting.trainer()
+    )
+    model.eval()
+    valid = validate(model) if validate else None
+    representations = model.represent(graph, all_users=True).cpu()
+    memory = {name: tensor.cpu() for name, tensor in model.remember(graph).items()}
+    complete = _fresh(learned, config)
+    complete.load_state_dict(model.state())
+    return Fitted(complete.eval(), representations, memory, result, valid)
+
+
+def _fresh(learned: Dataset, config: ExperimentConfig) -> Recommender:
+    """Build a model with the weights that a run of this configuration begins with."""
+    sizes = Sizes(learned.n_users, learned.n_items, len(learned.behaviors))
+    seed = derive_seed(config.seed, "weights")
+    return build_model(config.model_name, config.model, sizes, seed)
+
+
 def _fit(
     model: Recommender,
     learned: Dataset,
@@ -116,6 +161,7 @@ def _fit(
     validate: Validate | None,
     checkpoints: Checkpoints,
     listener: Listener | None,
+    build_trainer: Callable[..., Trainer] = Trainer,
 ) -> TrainingResult:
     """Learn in steps or, for a model that does not, in one go."""
     if isinstance(model, DirectRecommender):
@@ -124,7 +170,7 @@ def _fit(
     source = build_sampler(
         learned.interactions, config.sampling, config.seed, graph.device, learns=model.learns
     )
-    trainer = Trainer(
+    trainer = build_trainer(
         config.training,
         learned.behaviors.names,
         graph,
@@ -154,6 +200,8 @@ def train_run(
     resume: bool = False,
     force: bool = False,
     listener: Listener | None = None,
+    ranks: Ranks | None = None,
+    about: dict[str, Any] | None = None,
 ) -> Fitted:
     """Train a model and write its run folder.
 
@@ -166,6 +214,9 @@ def train_run(
             as if it had never been stopped.
         force: Replace an existing `out`.
         listener: Hears of the progress.
+        ranks: The ranks to train on, of which this is one; rank 0 alone writes, but for the
+            checkpoints, so `out` must be the same folder for all. None: this process alone.
+        about: Plain values that run.json is to hold besides.
 
     Raises:
         DataError: The dataset cannot be used.
@@ -175,6 +226,7 @@ def train_run(
     """
     split = load_split(dataset)
     folder = RunFolder(out)
+    writes = ranks is None or ranks.rank == 0
     if resume:
         folder.read_info()
         config = config or load_experiment(folder.config)
@@ -183,8 +235,11 @@ def train_run(
         # Whatever can be refused is refused before an old run is removed.
         choose_device(device)
         check_model(config.model_name, config.model, split.train)
-        folder.begin(force=force)
-        folder.config.write_text(config.to_toml(), encoding="utf-8")
+        if writes:
+            folder.begin(force=force)
+            folder.config.write_text(config.to_toml(), encoding="utf-8")
+    if ranks is not None:
+        ranks.any(False)  # from here on the folder is there
     info = {
         "dataset": str(dataset.resolve()),
         "fingerprint": split.train.fingerprint,
@@ -192,10 +247,16 @@ def train_run(
         "seed": config.seed,
         "versions": {name: version(name) for name in ("cigf", "torch")},
         "threads": torch.get_num_threads(),
+        **({} if ranks is None else {"ranks": ranks.size}),
+        **(about or {}),
     }
+    if not writes:
+        return fit_split(split, config, folder.checkpoints, device=device, ranks=ranks)
     folder.write_info({**info, "status": "training"})
     listeners = Listeners(MetricsFile(folder.metrics), *([listener] if listener else []))
-    fitted = fit_split(split, config, folder.checkpoints, device=device, listener=listeners)
+    fitted = fit_split(
+        split, config, folder.checkpoints, device=device, listener=listeners, ranks=ranks
+    )
     save_fitted(folder.artifact, fitted, split, config, force=True)
     folder.write_info({**info, "status": "finished", **outcome(fitted)})
     return fitted

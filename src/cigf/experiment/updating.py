@@ -17,14 +17,14 @@ from cigf.data.splitting import HeldOut, Split
 from cigf.errors import ConfigError
 from cigf.experiment.config import ExperimentConfig, load_experiment
 from cigf.experiment.evaluating import load_same
-from cigf.experiment.folder import MetricsFile, RunFolder, write_json
+from cigf.experiment.folder import MetricsFile, RunFolder
 from cigf.experiment.training import Fitted, choose_device, fit_split, outcome, save_fitted
 from cigf.experiment.update_judging import judge_update
 from cigf.inference.artifact import Artifact, load_artifact
 from cigf.models.base import Recommender, Sizes
 from cigf.models.growing import grow_model
 from cigf.seeding import derive_seed, numpy_generator
-from cigf.storage import new_folder, refuse_existing
+from cigf.storage import new_folder, refuse_existing, write_json
 from cigf.training.events import Listener, Listeners
 
 EPOCHS = 5

@@ -3,7 +3,7 @@
 Axes: U users, I items, B behaviors, F width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -41,6 +41,8 @@ class BehaviorGraph:
         """What other modules compute from the edges alone, and need only once."""
         self.halves = False
         """Whether compiled sums along the edges read rows of half precision: see `in_halves`."""
+        self.propagation: Callable[..., Any] | None = None
+        """What propagates along these edges, where `graph.Propagation` does not."""
 
     @classmethod
     def build(
@@ -57,12 +59,12 @@ class BehaviorGraph:
             times: Of each matrix' entries, in their order, if they are known.
         """
         by_item = [matrix.T.tocsr() for matrix in interactions]
-        to_users = _edges(interactions, device)
+        to_users = build_edges(interactions, device)
         known = [each for each in times if each is not None]
         ordered = None
         if known and len(known) == len(interactions):
             ordered = [_by_time(*each) for each in zip(to_users, known, strict=True)]
-        return cls(to_users, _edges(by_item, device), ordered)
+        return cls(to_users, build_edges(by_item, device), ordered)
 
     @property
     def n_users(self) -> int:
@@ -112,16 +114,20 @@ class BehaviorGraph:
         """Return the graph of one behavior alone; made once."""
         name = f"only {behavior % self.n_behaviors}"
         if name not in self.derived:
-            self.derived[name] = BehaviorGraph([self.to_users[behavior]], [self.to_items[behavior]])
+            self.derived[name] = self.like([self.to_users[behavior]], [self.to_items[behavior]])
         return cast("BehaviorGraph", self.derived[name])
 
     def union(self) -> "BehaviorGraph":
         """Return the graph of the pairs that have any behavior; made once."""
         if "union" not in self.derived:
-            self.derived["union"] = BehaviorGraph(
+            self.derived["union"] = self.like(
                 [merge_edges(self.to_users)], [merge_edges(self.to_items)]
             )
         return cast("BehaviorGraph", self.derived["union"])
+
+    def like(self, to_users: Sequence[Edges], to_items: Sequence[Edges]) -> "BehaviorGraph":
+        """Return a graph of other edges of the same nodes."""
+        return BehaviorGraph(to_users, to_items)
 
     def gather_sum(self, behavior: int, x: Nodes) -> Nodes:
         """Sum every node's neighbors under one behavior: A x, with x of shapes (U, F), (I, F)."""
@@ -144,7 +150,7 @@ def _by_time(edges: Edges, times: NDArray[np.int64]) -> Edges:
     return Edges(edges.offsets, edges.indices[order], edges.n_columns)
 
 
-def _edges(matrices: Sequence[csr_array], device: torch.device | str) -> list[Edges]:
+def build_edges(matrices: Sequence[csr_array], device: torch.device | str) -> list[Edges]:
     """Edges of all behaviors, whose columns lie side by side in one tensor: see `stack.Stack`."""
     kind = np.int32 if max(matrix.nnz for matrix in matrices) < 2**31 else np.int64
     # A copy, because memory-mapped arrays are read-only and torch cannot say so.

@@ -35,7 +35,7 @@ class _Own(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, side: "Side") -> Tensor:
         ctx.side, ctx.shape = side, x.shape
         tables, receive = _halved(side, _tables(side, x).flatten(2), side.receive)
-        out = _gather_each(side.stack, tables, receive)
+        out = gather_each(side.stack, tables, receive)
         return out.view(*out.shape[:2], x.shape[1], x.shape[3]).transpose(1, 2)
 
     @staticmethod
@@ -75,11 +75,12 @@ class _Mix(torch.autograd.Function):
         return out.flatten(1, 2)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
         side: Side = ctx.side
         weights, gathered = ctx.saved_tensors
         rows, n_behaviors, chains, _, size = gathered.shape
-        gradient = gradients[0].contiguous().view(rows, -1, chains, n_behaviors, size)
+        heads = weights.shape[1]
+        gradient = gradients[0].contiguous().view(rows, heads, chains, n_behaviors, size)
         weight_gradient = torch.empty_like(weights)
         bound = (gradient, weights, side.receive), weights.shape[1]
         sent, factor, scale = _to_be_sent(side, gradient, bound, (chains, n_behaviors, size))
@@ -92,6 +93,8 @@ class _Mix(torch.autograd.Function):
             np.float32(factor),
             *arrays(sent),
         )
+        if not ctx.needs_input_grad[0]:
+            return None, weight_gradient, None
         columns = side.n_columns
         total = _send_back(side, sent.flatten(2), scale, columns)
         return total.view(columns, chains, n_behaviors, size), weight_gradient, None
@@ -160,9 +163,7 @@ def _to_be_sent(
 def _send_back(side: "Side", sent: Tensor, scale: Tensor, columns: int) -> Tensor:
     """Send rows (B, rows, F) back along their edges, and add the behaviors up: (columns, F)."""
     if side.back is not None:
-        out = scale.new_empty(columns, sent.shape[2])
-        _run(kernels.gather_total, side.back, sent, scale, out)
-        return out
+        return gather_total(side.back, sent, scale)
     out = sent.new_zeros(columns, sent.shape[2])
     stack = side.stack
     kernels.scatter_total(stack.starts, stack.stops, stack.indices, *arrays(sent, scale, out))
@@ -172,7 +173,7 @@ def _send_back(side: "Side", sent: Tensor, scale: Tensor, columns: int) -> Tenso
 def _send_back_each(side: "Side", sent: Tensor, scale: Tensor, columns: int) -> Tensor:
     """Send rows (B, rows, F) back along their edges: (columns, B, F)."""
     if side.back is not None:
-        return _gather_each(side.back, sent, scale)
+        return gather_each(side.back, sent, scale)
     out = sent.new_zeros(len(sent), columns, sent.shape[2])
     stack = side.stack
     for behavior in range(len(sent)):
@@ -186,7 +187,15 @@ def _send_back_each(side: "Side", sent: Tensor, scale: Tensor, columns: int) -> 
     return out.transpose(0, 1)
 
 
-def _gather_each(stack: Stack, tables: Tensor, scale: Tensor) -> Tensor:
+def gather_total(stack: Stack, tables: Tensor, scale: Tensor) -> Tensor:
+    """Sum each row's neighbors under all behaviors: tables (B, columns, F) to (rows, F)."""
+    out = scale.new_empty(stack.n_rows, tables.shape[2])
+    _run(kernels.gather_total, stack, tables.contiguous(), scale, out)
+    return out
+
+
+def gather_each(stack: Stack, tables: Tensor, scale: Tensor) -> Tensor:
+    """Sum each row's neighbors under each behavior: tables (B, columns, F) to (rows, B, F)."""
     out = scale.new_empty(stack.n_rows, len(stack.starts), tables.shape[2])
     _run(kernels.gather_each, stack, tables.contiguous(), scale, out)
     return out

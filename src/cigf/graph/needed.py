@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.propagation import Normalization, Propagation, positions, propagate_all
+from cigf.graph.propagation import Normalization, Propagation, positions, propagate, propagate_all
 from cigf.shapes import Batch, Pairs
 
 _WORTHWHILE = 0.6
@@ -41,13 +41,13 @@ def steps_for(
     if users is None and items is None:
         return [complete] * n_layers
     if users is None or items is None or n_layers == 1:
-        last = Propagation(graph, normalization, users, items)
+        last = propagate(graph, normalization, users, items)
         return [complete] * (n_layers - 1) + [last]
     senders = worthwhile(graph, union(graph, users, items))
-    last = Propagation(graph, normalization, users, items, senders)
+    last = propagate(graph, normalization, users, items, senders)
     before = complete
     if senders is not None:
-        before = Propagation(graph, normalization, None, senders)
+        before = propagate(graph, normalization, None, senders)
     return [complete] * (n_layers - 2) + [before, last]
 
 

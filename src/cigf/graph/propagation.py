@@ -134,8 +134,21 @@ def propagate_all(graph: BehaviorGraph, normalization: Normalization) -> "Propag
     """Return the propagation for all users: built once per graph, whose edges never change."""
     known: dict[str, Propagation] = graph.derived
     if normalization not in known:
-        known[normalization] = Propagation(graph, normalization)
+        known[normalization] = propagate(graph, normalization)
     return known[normalization]
+
+
+def propagate(
+    graph: BehaviorGraph,
+    normalization: Normalization,
+    users: Int[Tensor, "_u"] | None = None,
+    items: Int[Tensor, "_i"] | None = None,
+    senders: Int[Tensor, "_s"] | None = None,
+) -> "Propagation":
+    """Return the propagation for some nodes, of whichever kind the graph's is."""
+    build = graph.propagation or Propagation
+    found: Propagation = build(graph, normalization, users, items, senders)
+    return found
 
 
 class Propagation:
@@ -285,7 +298,7 @@ class _WeightedGatherSum(torch.autograd.Function):
         return out.flatten(1, 2)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
         side: Side = ctx.side
         weights, *gathered = ctx.saved_tensors
         rows, heads = weights.shape[:2]
@@ -295,11 +308,12 @@ class _WeightedGatherSum(torch.autograd.Function):
         weight_gradient = torch.empty_like(weights)
         for behavior, (edges, back) in enumerate(zip(side.edges, side.transposed, strict=True)):
             weight_gradient[..., behavior] = _sum_last(gradient * gathered[behavior]).sum(2)
+            if not ctx.needs_input_grad[0]:
+                continue
             per_row = gradient * weights[:, :, None, :, behavior, None]
             per_row = per_row.sum(1) if heads > 1 else per_row
-            sent = scatter(edges, back, per_row.view(rows, -1)).view(-1, *shape)
+            sent = scatter(edges, back, per_row.flatten(1)).view(-1, *shape)
             x_gradient = _add(x_gradient, _sent(side, behavior, sent))
-        assert x_gradient is not None  # there is at least one behavior
         return x_gradient, weight_gradient, None
 
 

@@ -84,6 +84,11 @@ class Recommender(nn.Module, ABC):
     """Parameters with a row per user or per item, where a model of fewer nodes is the same model
     with fewer rows; without any, it cannot be trained on sub-graphs."""
 
+    loss_tables: ClassVar[tuple[str, ...] | None] = None
+    """Which of the items' `node_tables` the loss reads, of a model whose nodes can be partitioned
+    over ranks; None where they cannot be. They can where vectors move only along the graph's
+    propagation or its `gather_sum`, and each behavior's loss is a mean over its pairs."""
+
     def forward(self, graph: BehaviorGraph, batch: Batch) -> Float[Tensor, "B"]:
         """Return the losses of a batch, encoding the graph for it: what a step minimizes.
 

@@ -79,6 +79,7 @@ class CIGF(MultiTaskRecommender):
     """
 
     node_tables = EMBEDDINGS
+    loss_tables = ()
 
     def __init__(self, config: CIGFConfig, sizes: Sizes, generator: torch.Generator) -> None:
         super().__init__()

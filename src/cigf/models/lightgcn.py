@@ -66,6 +66,7 @@ class LightGCN(DotRecommender):
     """
 
     node_tables = EMBEDDINGS
+    loss_tables = ("item_embedding",)
 
     def __init__(self, config: LightGCNConfig, sizes: Sizes, generator: torch.Generator) -> None:
         super().__init__()

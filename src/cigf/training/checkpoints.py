@@ -1,12 +1,14 @@
 """Checkpoints: everything that a bit-identical resume needs, in one file, without pickle.
 
 A checkpoint is one safetensors file: the model's and the optimizer's tensors, and the counters as
-JSON in the file's metadata. It is written under another name and renamed, so that a run killed at
-any moment leaves the previous one whole. Random generators need no state of their own: every draw
-is a function of the seed and the counters (see `cigf.seeding`).
+JSON in the file's metadata; or, of a run on several ranks, a folder of such files (see `shards`),
+which any number of ranks reads, and one process too. It is written under another name and renamed,
+so that a run killed at any moment leaves the previous one whole. Random generators need no state of
+their own: every draw is a function of the seed and the counters (see `cigf.seeding`).
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 
 from cigf.errors import ArtifactError
 from cigf.storage import new_file
+from cigf.training.shards import ShardFolder, find_shards, forget_shards, read_shards
 
 FORMAT = 1
 
@@ -68,7 +71,7 @@ class Checkpoints:
     ) -> None:
         """Write the state to resume from."""
         tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
-        tensors |= _optimizer_tensors(optimizer)
+        tensors |= optimizer_tensors(optimizer)
         self._save("last", progress, tensors)
 
     def save_best(self, progress: Progress, model: nn.Module) -> None:
@@ -82,11 +85,11 @@ class Checkpoints:
         Raises:
             ArtifactError: The file is damaged or of other data or configuration.
         """
-        if not self._path("last").exists():
+        if self._where("last") is None:
             return None
         progress, tensors = self._load("last")
         _load_model(model, tensors)
-        _load_optimizer(optimizer, tensors)
+        load_optimizer(optimizer, tensors)
         return progress
 
     def restore_best(self, model: nn.Module) -> None:
@@ -106,8 +109,24 @@ class Checkpoints:
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         with new_file(self._path(name)) as path:
             save_file(plain, path, metadata)
+        forget_shards(self._folder, name)
+
+    def _where(self, name: str) -> Path | ShardFolder | None:
+        """Return where a checkpoint is; of two, which a kill may leave, the later one."""
+        path, shards = self._path(name), find_shards(self._folder, name)
+        if shards is None or not path.exists():
+            return shards or (path if path.exists() else None)
+        with safe_open(path, framework="pt") as file:
+            single = Progress(**json.loads((file.metadata() or {})["progress"]))
+        in_shards = Progress(**shards.progress)
+        later = (in_shards.epoch, in_shards.step) > (single.epoch, single.step)
+        return shards if later else path
 
     def _load(self, name: str) -> tuple[Progress, dict[str, Tensor]]:
+        found = self._where(name)
+        if isinstance(found, ShardFolder):
+            self._check(found.path, found.metadata)
+            return Progress(**found.progress), read_shards(found)
         path = self._path(name)
         try:
             with safe_open(path, framework="pt") as file:
@@ -117,6 +136,10 @@ class Checkpoints:
             raise ArtifactError(
                 f"{path}: not a readable checkpoint ({error}); train again with --force"
             ) from None
+        self._check(path, metadata)
+        return Progress(**json.loads(metadata["progress"])), tensors
+
+    def _check(self, path: Path, metadata: Mapping[str, Any]) -> None:
         if metadata.get("format") != str(FORMAT):
             raise ArtifactError(
                 f"{path}: checkpoint format {metadata.get('format')}, this version reads {FORMAT}"
@@ -126,10 +149,10 @@ class Checkpoints:
                 f"{path}: this checkpoint is of other data or another configuration; "
                 "resume with those it was made with, or train again with --force"
             )
-        return Progress(**json.loads(metadata["progress"])), tensors
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's state as optimizer/<number of the parameter>/<name>."""
     state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
     return {
         f"optimizer/{index}/{name}": torch.as_tensor(value)
@@ -146,7 +169,8 @@ def _load_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     )
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Load what `optimizer_tensors` returned; other tensors are passed over."""
     described = optimizer.state_dict()
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():

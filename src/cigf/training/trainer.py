@@ -204,7 +204,7 @@ class Trainer:
                     seconds=before.seconds + now - started,
                 )
                 self._listener.on_step(progress.epoch + 1, progress.step, batch.n_pairs)
-                if self._checkpoints and now - saved > self._config.checkpoint_seconds > 0:
+                if self._checkpoints and self._is_due(now - saved):
                     saved = now
                     self._save_inside(model, optimizer, replace(progress, loss_sums=sums.tolist()))
         return replace(progress, loss_sums=sums.tolist())
@@ -214,9 +214,16 @@ class Trainer:
         losses = batch_losses(model, self._graph, batch)
         losses.sum().backward()  # type: ignore[no-untyped-call]
         if self._config.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), self._config.gradient_clip)
+            self._clip(model)
         optimizer.step()
         return losses.detach()
+
+    def _clip(self, model: Recommender) -> None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), self._config.gradient_clip)
+
+    def _is_due(self, seconds: float) -> bool:
+        """Whether a checkpoint inside an epoch is due so long after the last one."""
+        return seconds > self._config.checkpoint_seconds > 0
 
     def _save_inside(
         self, model: Recommender, optimizer: torch.optim.Optimizer, progress: Progress
@@ -235,11 +242,16 @@ class Trainer:
         )
         if not math.isfinite(loss):
             raise DivergedError(f"the loss became {loss} {advice}")
-        broken = [name for name, p in model.named_parameters() if not p.isfinite().all()]
-        if broken:
-            raise DivergedError(f"weights of {broken[0]} are no longer finite {advice}")
+        broken = self._broken(model)
+        if broken is not None:
+            raise DivergedError(f"weights of {broken} are no longer finite {advice}")
         if first is not None and loss > self._config.divergence_factor * max(first, 1e-12):
             raise DivergedError(f"the loss grew from {first:.4g} to {loss:.4g} {advice}")
+
+    def _broken(self, model: Recommender) -> str | None:
+        """Name a weight that is no longer finite."""
+        broken = (name for name, p in model.named_parameters() if not p.isfinite().all())
+        return next(broken, None)
 
 
 def _devices(device: torch.device) -> list[torch.device]:

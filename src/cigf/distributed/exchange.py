@@ -1,0 +1,153 @@
+"""What ranks say to each other: rows of tables gathered, sums returned to their owners.
+
+Axes: R ranks, S rows that each rank holds. A table of all ranks' rows is ordered by rank.
+"""
+
+from abc import ABC, abstractmethod
+from datetime import timedelta
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from cigf.errors import RankLostError
+
+
+class Ranks(ABC):
+    """The ranks of a run, seen from one of them.
+
+    Every method is called by all ranks, in the same order and with the same shapes.
+
+    Args:
+        rank: Number of this one, from 0.
+        size: R.
+    """
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+
+    @abstractmethod
+    def gather(self, *own: Tensor) -> tuple[Tensor, ...]:
+        """Return all ranks' rows: of each tensor (S, ...) the table (R S, ...).
+
+        The tables may lie in memory that ranks share: they are only read, and until the next call.
+
+        Raises:
+            RankLostError: Another rank has ended.
+        """
+
+    @abstractmethod
+    def reduce(self, table: Tensor) -> Tensor:
+        """Return this rank's rows (S, ...) of the sum over all ranks' tables (R S, ...).
+
+        Terms are added in the order of the ranks.
+
+        Raises:
+            RankLostError: Another rank has ended.
+        """
+
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sum over the ranks of a few values: the same bits on every rank."""
+        return self.gather(values.detach()[None])[0].sum(0)
+
+    def any(self, flag: bool) -> bool:
+        """Tell whether the flag is set on any rank."""
+        return bool(self.gather(torch.tensor([flag]))[0].any())
+
+    def everyone(self, data: bytes) -> list[bytes]:
+        """Return what each rank says, in their order."""
+        sizes = self.gather(torch.tensor([len(data)]))[0].tolist()
+        padded = torch.zeros(1, max(1, *sizes), dtype=torch.uint8)
+        padded[0, : len(data)] = torch.frombuffer(bytearray(data or b"\0"), dtype=torch.uint8)[
+            : len(data)
+        ]
+        (table,) = self.gather(padded)
+        return [bytes(row[:n].numpy()) for row, n in zip(table, sizes, strict=True)]
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Tell the others that this rank gives up, so that none waits for it."""
+
+
+@runtime_checkable
+class Group(Protocol):
+    """What is asked of a process group of torch, or of one of its engines."""
+
+    def rank(self) -> int:
+        """Number of this process."""
+        ...
+
+    def size(self) -> int:
+        """Number of processes."""
+        ...
+
+    def send(self, tensors: list[Tensor], rank: int, tag: int) -> Any:
+        """Begin to send."""
+        ...
+
+    def recv(self, tensors: list[Tensor], rank: int, tag: int) -> Any:
+        """Begin to receive."""
+        ...
+
+
+class GroupRanks(Ranks):
+    """Ranks that talk through a process group of torch: Gloo between CPUs, NCCL between GPUs.
+
+    Args:
+        group: The process group.
+        timeout: How long to wait for the others.
+    """
+
+    def __init__(self, group: Group, timeout: timedelta = timedelta(minutes=30)) -> None:
+        super().__init__(group.rank(), group.size())
+        self._group: Group | None = group
+        self._timeout = timeout
+
+    def gather(self, *own: Tensor) -> tuple[Tensor, ...]:
+        """See `Ranks.gather`."""
+        tables = tuple(x.new_empty(self.size * len(x), *x.shape[1:]) for x in own)
+        chunks = [table.view(self.size, *x.shape) for table, x in zip(tables, own, strict=True)]
+        for chunk, x in zip(chunks, own, strict=True):
+            chunk[self.rank].copy_(x.detach())
+        self._exchange([[chunk[self.rank]] * self.size for chunk in chunks], chunks)
+        return tables
+
+    def reduce(self, table: Tensor) -> Tensor:
+        """See `Ranks.reduce`."""
+        parts = table.detach().contiguous().view(self.size, -1, *table.shape[1:])
+        received = torch.empty_like(parts)
+        received[self.rank].copy_(parts[self.rank])
+        self._exchange([list(parts)], [received])
+        return received.sum(0)
+
+    def abandon(self) -> None:
+        """Close the connections."""
+        self._group = None
+
+    def _exchange(self, sent: list[list[Tensor]], received: list[Tensor]) -> None:
+        """Send a tensor to each other rank and receive one from each; several such, at once.
+
+        Pairs of messages, because Gloo's own collectives took three times as long.
+        """
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        assert self._group is not None
+        try:
+            works = []
+            for tag, (mine, theirs) in enumerate(zip(sent, received, strict=True)):
+                if not theirs.numel():
+                    continue
+                works += [self._group.send([_plain(mine[r])], r, tag) for r in others]
+                works += [self._group.recv([_plain(theirs[r])], r, tag) for r in others]
+            for work in works:
+                work.wait(self._timeout)
+        except RuntimeError as error:
+            late = "Timed out" in str(error)
+            reason = f"no answer in {self._timeout}" if late else "its connection is closed"
+            raise RankLostError(
+                f"rank {self.rank} of {self.size} has lost another rank: {reason}"
+            ) from error
+
+
+def _plain(x: Tensor) -> Tensor:
+    """The same memory as a type that every engine sends."""
+    return x.view(torch.uint8) if x.dtype == torch.bool else x

@@ -1,0 +1,226 @@
+"""Ranks as torchrun starts them: what its environment says, the process group, and who tells what.
+
+A run that cannot go on ends with one message. A rank that fails leaves its reason in the launcher's
+store and lets go of the others; rank 0 prints the reason, and the others are quiet. If rank 0 is
+gone, the rank that failed prints it itself.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+
+from cigf.distributed.exchange import GroupRanks, Ranks
+from cigf.distributed.memory import MemoryRanks
+from cigf.errors import CigfError, ConfigError, QuietError, RankLostError
+
+TIMEOUT = timedelta(minutes=30)
+"""How long a rank waits for another, as torch has it."""
+_PATIENCE = 3.0
+"""Seconds in which a rank that failed waits for rank 0 to tell of it."""
+_TOLD = "told"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the launcher says of this process.
+
+    Args:
+        rank: Its number.
+        size: Number of processes.
+        local_rank: Its number on this machine.
+        local_size: Number of processes on this machine.
+        address: Where the store is.
+        port: Its port.
+        agent_store: Whether the launcher itself holds the store, else rank 0 does.
+        restarts: How often the processes were started again.
+        identity: Names the launcher that started this process, whatever the restarts.
+    """
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    address: str
+    port: int
+    agent_store: bool
+    restarts: int
+    identity: str
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Launch | None":
+        """Read the variables that torchrun sets; None without them.
+
+        Raises:
+            ConfigError: A variable is not what torchrun makes it.
+        """
+        wanted = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+        if not all(name in environment for name in wanted):
+            return None
+        run = environment.get("TORCHELASTIC_RUN_ID", "none")
+        try:
+            return cls(
+                rank=int(environment["RANK"]),
+                size=int(environment["WORLD_SIZE"]),
+                local_rank=int(environment.get("LOCAL_RANK", "0")),
+                local_size=int(environment.get("LOCAL_WORLD_SIZE", "1")),
+                address=environment["MASTER_ADDR"],
+                port=int(environment["MASTER_PORT"]),
+                agent_store=environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
+                restarts=int(environment.get("TORCHELASTIC_RESTART_COUNT", "0")),
+                identity=f"{run}@{os.uname().nodename}:{os.getppid()}",
+            )
+        except ValueError as error:
+            raise ConfigError(
+                f"environment: RANK, WORLD_SIZE and the like must be whole numbers ({error}); "
+                "start with torchrun, or unset them"
+            ) from None
+
+
+@contextmanager
+def open_ranks(launch: Launch, device: torch.device | None = None) -> Iterator[Ranks]:
+    """Join the other processes.
+
+    Args:
+        launch: What the launcher says.
+        device: What is computed on; None: the CPU.
+
+    Raises:
+        RankLostError: Another rank has ended.
+        QuietError: The run cannot go on, and rank 0 tells why.
+    """
+    store = _store(launch)
+    _raise_on_sigterm()
+    on_gpu = device is not None and device.type == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(launch.local_rank)
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+        store=PrefixStore("group", store),
+        rank=launch.rank,
+        world_size=launch.size,
+        timeout=TIMEOUT,
+    )
+    ranks: Ranks | None = None
+    try:
+        assert distributed.group.WORLD is not None
+        ranks = _quickest(GroupRanks(distributed.group.WORLD, TIMEOUT), launch, on_gpu)
+        yield ranks
+        ranks.any(False)  # nobody ends while another still needs the store
+    except CigfError as error:
+        if ranks is not None:
+            ranks.abandon()
+        _close()
+        raise _Telling(launch, store).error(error) from None
+    except BaseException:
+        if ranks is not None:
+            ranks.abandon()
+        raise
+    finally:
+        _close()
+
+
+def _store(launch: Launch) -> Store:
+    """Connect to the launcher's store; its keys outlive restarts, so each start has its own."""
+    store = TCPStore(
+        launch.address,
+        launch.port,
+        launch.size,
+        is_master=launch.rank == 0 and not launch.agent_store,
+        timeout=TIMEOUT,
+    )
+    return PrefixStore(f"cigf/{launch.restarts}", store)
+
+
+def _quickest(group: Ranks, launch: Launch, on_gpu: bool) -> Ranks:
+    """Let the ranks of one machine share memory."""
+    if on_gpu or launch.local_size != launch.size:
+        return group
+    try:
+        return MemoryRanks(group)
+    except (OSError, AttributeError):  # not Linux, or in several containers
+        return group
+
+
+def _close() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def _raise_on_sigterm() -> None:
+    """The launcher ends the others when one has ended: that is an error with a message, too."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise RankLostError("told to stop: another rank has ended, or the launcher was stopped")
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+class _Telling:
+    """Agrees with the other ranks who prints what.
+
+    Args:
+        launch: Who this is.
+        store: The launcher's store.
+    """
+
+    def __init__(self, launch: Launch, store: Store) -> None:
+        self._launch, self._store = launch, store
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher is in a hurry now
+
+    def error(self, error: CigfError) -> CigfError:
+        """Return what this rank raises: the error to print, or `QuietError`."""
+        try:
+            if not isinstance(error, RankLostError):
+                told = {"text": str(error), "code": error.exit_code}
+                self._store.set(f"error/{self._launch.rank}", json.dumps(told))
+            return self._first(error) if self._launch.rank == 0 else self._other(error)
+        except RuntimeError:  # the store is gone with the launcher
+            return error
+
+    def _first(self, error: CigfError) -> CigfError:
+        found = error
+        if isinstance(error, RankLostError):
+            found = self._reason() or RankLostError(
+                f"{error}; what was learned until the last checkpoint is kept. Go on with the same "
+                "command and --resume, or let torchrun do so with --max-restarts"
+            )
+        self._store.set(_TOLD, str(found))
+        return found
+
+    def _reason(self) -> CigfError | None:
+        """What another rank says of its end."""
+        keys = [f"error/{rank}" for rank in range(1, self._launch.size)]
+        deadline = time.monotonic() + _PATIENCE / 2
+        while time.monotonic() < deadline:
+            for rank, key in enumerate(keys, start=1):
+                if self._store.check([key]):
+                    told = json.loads(self._store.get(key))
+                    found = CigfError(f"rank {rank} of {self._launch.size}: {told['text']}")
+                    found.exit_code = told["code"]
+                    return found
+            time.sleep(0.05)
+        return None
+
+    def _other(self, error: CigfError) -> CigfError:
+        """Be quiet where rank 0 has told the same."""
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            if self._store.check([_TOLD]):
+                told = self._store.get(_TOLD).decode()
+                if isinstance(error, RankLostError) or str(error) in told:
+                    return QuietError(error.exit_code)
+                break
+            time.sleep(0.05)
+        found = CigfError(f"rank {self._launch.rank} of {self._launch.size}: {error}")
+        found.exit_code = error.exit_code
+        return found

@@ -1,0 +1,140 @@
+"""The way back of a rank's propagation: gradients of all receivers, gathered by the senders.
+
+A rank's senders are its receivers of the other direction, and have the same edges. So instead of
+sending its rows' gradients to all columns and adding up over the ranks, each rank gathers all
+rows' gradients, and the weights that they were mixed by, and sums along its own edges.
+
+Axes: B behaviors, H heads, C chains, D size; "rows" are all ranks' receivers, "columns" a rank's
+own senders.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cigf import compiled
+from cigf.distributed.exchange import Ranks
+from cigf.graph.gather_sum import gather
+from cigf.graph.stack import Bundle
+
+
+@dataclass(frozen=True)
+class Receivers:
+    """A rank's senders, on the way back.
+
+    Args:
+        edges: Per behavior, the columns' edges from all rows.
+        rows: Scale of each row per behavior, (rows, B).
+        columns: Scale of each column per behavior, (columns, B), or None where all are 1.
+    """
+
+    edges: Bundle
+    rows: Tensor
+    columns: Tensor | None
+
+    @cached_property
+    def columns_or_ones(self) -> Float[Tensor, "columns B"]:
+        """`columns`, also where all are 1."""
+        if self.columns is not None:
+            return self.columns
+        return self.rows.new_ones(self.edges[0].n_rows, len(self.edges))
+
+    def total(self, sent: Float[Tensor, "B rows F"]) -> Float[Tensor, "columns F"]:
+        """Sum what all rows send under all behaviors."""
+        if compiled.usable(sent):
+            from cigf.graph import fused  # needs numba
+
+            return fused.gather_total(self.edges.stack, sent, self.columns_or_ones)
+        return self.each(sent).sum(1)
+
+    def each(self, sent: Float[Tensor, "B rows F"]) -> Float[Tensor, "columns B F"]:
+        """Sum what all rows send under each behavior."""
+        if compiled.usable(sent):
+            from cigf.graph import fused  # needs numba
+
+            return fused.gather_each(self.edges.stack, sent, self.columns_or_ones)
+        sums = [gather(edges, x) for edges, x in zip(self.edges, sent, strict=True)]
+        return torch.stack(sums, 1) * self.columns_or_ones[:, :, None]
+
+
+def sent_back(
+    ranks: Ranks,
+    backs: Sequence[Receivers],
+    senders: Sequence[Tensor],
+    received: Sequence[Tensor],
+    weights: Sequence[Tensor] | None,
+) -> list[Tensor]:
+    """Return `received`, whose gradients find their way back to the senders.
+
+    Args:
+        ranks: The ranks.
+        backs: For each direction, the way back.
+        senders: Its senders' chains, (columns, C, B, D), or (columns, C, 1, D) for all behaviors.
+        received: What it computed, (own rows, H C, B, D), as a function of the weights alone.
+        weights: By which that was mixed, (own rows, H, B, B); None where nothing was mixed.
+    """
+    known = [None] * len(backs) if weights is None else [each.detach() for each in weights]
+    out = _SentBack.apply(ranks, backs, known, *senders, *received)  # type: ignore[no-untyped-call]
+    return list(out)
+
+
+class _SentBack(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        ranks: Ranks,
+        backs: Sequence[Receivers],
+        weights: Sequence[Tensor | None],
+        *tensors: Tensor,
+    ) -> tuple[Tensor, ...]:
+        senders, received = tensors[: len(backs)], tensors[len(backs) :]
+        ctx.ranks, ctx.backs, ctx.weights = ranks, backs, weights
+        ctx.shapes = [each.shape for each in senders]
+        return tuple(each.view_as(each) for each in received)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        given = [each.contiguous() for each in gradients]
+        mixed = [each for each in ctx.weights if each is not None]
+        tables = ctx.ranks.gather(*given, *mixed)
+        found = []
+        for place, (back, shape) in enumerate(zip(ctx.backs, ctx.shapes, strict=True)):
+            if mixed:
+                x = _mixed_back(back, tables[place], tables[len(given) + place], shape)
+            else:
+                x = _own_back(back, tables[place], shape)
+            found.append(x)
+        return None, None, None, *found, *given
+
+
+def _own_back(back: Receivers, gradient: Tensor, shape: torch.Size) -> Tensor:
+    """Gradient of `own`: each behavior's rows (rows, C, B, D) along that behavior's edges."""
+    sent = gradient.permute(2, 0, 1, 3) * back.rows.t()[:, :, None, None]
+    columns, chains, n_tables, size = shape
+    if n_tables == 1:  # all behaviors began with the same vectors
+        return back.total(sent.flatten(2)).view(shape)
+    return back.each(sent.flatten(2)).view(columns, n_tables, chains, size).transpose(1, 2)
+
+
+def _mixed_back(back: Receivers, gradient: Tensor, weights: Tensor, shape: torch.Size) -> Tensor:
+    """Gradient of `mix`: rows (rows, H C, B, D) by their weights along all edges."""
+    rows, heads, n_behaviors = weights.shape[:3]
+    gradient = gradient.view(rows, heads, shape[1], n_behaviors, shape[3])
+    if compiled.usable(gradient, weights):
+        from cigf.distributed import kernels  # needs numba
+
+        sent = gradient.new_empty(n_behaviors, rows, *gradient.shape[2:])
+        borders = compiled.split_evenly(rows, n_behaviors**2)
+        arguments = compiled.arrays(gradient, weights, back.rows, sent)
+        compiled.run(kernels.mixed_rows, borders, *arguments)
+    else:
+        scaled = weights * back.rows[:, None, None]
+        sent = torch.stack(
+            [(gradient * scaled[:, :, None, :, b, None]).sum(1) for b in range(n_behaviors)]
+        )
+    return back.total(sent.flatten(2)).view(shape)

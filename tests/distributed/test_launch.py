@@ -1,0 +1,102 @@
+"""What torchrun says, and who tells why a run ended."""
+
+import signal
+from threading import Thread
+
+import pytest
+from torch import distributed
+
+from cigf.distributed import launch as module
+from cigf.distributed.launch import Launch
+from cigf.errors import ConfigError, DataError, QuietError, RankLostError
+
+ENVIRONMENT = {
+    "RANK": "3",
+    "WORLD_SIZE": "5",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "somewhere",
+    "MASTER_PORT": "29500",
+    "TORCHELASTIC_USE_AGENT_STORE": "True",
+    "TORCHELASTIC_RESTART_COUNT": "2",
+    "TORCHELASTIC_RUN_ID": "mine",
+}
+
+
+def test_the_environment_is_read():
+    found = Launch.of(ENVIRONMENT)
+    assert (found.rank, found.size, found.local_rank, found.local_size) == (3, 5, 1, 2)
+    assert (found.address, found.port, found.agent_store) == ("somewhere", 29500, True)
+    assert found.restarts == 2
+    assert found.identity.startswith("mine@")
+
+
+def test_without_a_launcher_there_is_none():
+    assert Launch.of({"RANK": "0"}) is None
+
+
+def test_numbers_must_be_numbers():
+    with pytest.raises(ConfigError, match=r"environment: RANK, WORLD_SIZE .* whole numbers"):
+        Launch.of({**ENVIRONMENT, "RANK": "first"})
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Return what each rank raises, given what each has met."""
+    monkeypatch.setattr(module, "_PATIENCE", 0.4)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def tell(*errors):
+        store, raised = distributed.HashStore(), [None] * len(errors)
+        tellings = [
+            module._Telling(Launch(rank, len(errors), 0, 1, "", 0, True, 0, ""), store)
+            for rank in range(len(errors))
+        ]
+
+        def work(rank):
+            raised[rank] = tellings[rank].error(errors[rank])
+
+        threads = [
+            Thread(target=work, args=(r,)) for r, error in enumerate(errors) if error is not None
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return raised
+
+    yield tell
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_what_all_have_met_is_told_once(told):
+    first, *others = told(*(DataError("no such file") for _ in range(3)))
+    assert str(first) == "no such file"
+    assert all(isinstance(each, QuietError) and each.exit_code == 2 for each in others)
+
+
+def test_rank_0_tells_what_another_has_met(told):
+    first, second = told(RankLostError("lost"), DataError("no such file here"))
+    assert str(first) == "rank 1 of 2: no such file here"
+    assert first.exit_code == 2
+    assert isinstance(second, QuietError)
+
+
+def test_nothing_that_only_one_has_met_is_lost(told):
+    first, second = told(DataError("no file"), DataError("no memory"))
+    assert str(first) == "no file"
+    assert str(second) == "rank 1 of 2: no memory"
+
+
+def test_a_rank_that_ends_without_a_word(told):
+    first, second, gone = told(RankLostError("rank 2 of 3 has ended"), RankLostError("lost"), None)
+    assert str(first).startswith("rank 2 of 3 has ended; what was learned until the last check")
+    assert "--max-restarts" in str(first)
+    assert isinstance(second, QuietError)
+    assert gone is None
+
+
+def test_without_rank_0_the_others_tell(told):
+    _, second = told(None, RankLostError("rank 0 of 2 has ended"))
+    assert str(second) == "rank 1 of 2: rank 0 of 2 has ended"
+    assert second.exit_code == 1
