@@ -8,10 +8,10 @@ import torch
 
 from cigf.errors import ConfigError
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.models import mb_gmn
 from cigf.models.base import Sizes
 from cigf.models.mb_gmn import attend
 from cigf.models.registry import build_model, parse_model_config
+from cigf.nn import meta_head
 from cigf.shapes import Nodes
 from cigf.testing import RecommenderContract
 from cigf.testing.toy import all_scores, one_batch, random_matrices
@@ -34,7 +34,7 @@ def small(**options):
 
 @pytest.mark.parametrize("chunk", [3, 512])
 def test_the_loss_is_a_hinge_over_all_sources(chunk, monkeypatch):
-    monkeypatch.setattr(mb_gmn, "PAIRS_AT_ONCE", chunk)
+    monkeypatch.setattr(meta_head, "LISTS_AT_ONCE", chunk)
     model, matrices = small(), random_matrices()
     batch = one_batch(matrices)
     found = model.loss(model.encode(BehaviorGraph.build(matrices), batch.users), batch)
@@ -52,7 +52,7 @@ def test_gradients_do_not_depend_on_the_chunks(monkeypatch):
     matrices, gradients = random_matrices(), []
     batch = one_batch(matrices)
     for chunk in (5, 512):
-        monkeypatch.setattr(mb_gmn, "PAIRS_AT_ONCE", chunk)
+        monkeypatch.setattr(meta_head, "LISTS_AT_ONCE", chunk)
         model = small()
         model.loss(model.encode(BehaviorGraph.build(matrices), batch.users), batch).sum().backward()
         gradients.append([p.grad for p in model.parameters()])

@@ -16,7 +16,6 @@ from jaxtyping import Float, Int
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
-from torch.utils.checkpoint import checkpoint
 
 from cigf.config import Config
 from cigf.graph.adjacency import Adjacency, adjacencies
@@ -24,15 +23,10 @@ from cigf.graph.bipartite import BehaviorGraph
 from cigf.losses import hinge
 from cigf.models.base import Recommender, Representations, Sizes, look_up
 from cigf.nn.init import xavier_uniform
-from cigf.ranking import PartsScorer, Scorer
-from cigf.shapes import Batch, Nodes
-
-SLOPE = 0.1
-"""Of the leaky ReLU."""
-
-PAIRS_AT_ONCE = 512
-"""Pairs of a training step that are scored at once, from all sources; their generated weights are
-made again for the gradient rather than kept."""
+from cigf.nn.meta_head import SLOPE, MetaHead
+from cigf.nn.meta_scorer import MetaScorer
+from cigf.ranking import Scorer
+from cigf.shapes import Batch, Nodes, Pairs
 
 
 class MBGMNConfig(Config):
@@ -103,55 +97,6 @@ def attend(
     return messages + torch.einsum("nhij,njhe->nihe", logits.softmax(3), values).flatten(2)
 
 
-class MetaHead(nn.Module):
-    """Scores of pairs by a layer whose weights are made for the pair, its source and its target.
-
-        p_a = [u_a * i_a || u_a || i_a],  c_a = phi(p_a F_1 + f_1)
-        g = phi([c_a * c_b || c_a || c_b] F_2 + f_2)
-        score = scale phi(p_a reshape(g F_3 + f_3) + g F_4 + f_4) (g F_5 + f_5)
-
-    Args:
-        size: D.
-        scale: Factor of every score.
-        generator: Source of the initial weights.
-    """
-
-    def __init__(self, size: int, scale: float, generator: torch.Generator) -> None:
-        super().__init__()
-        self.scale = scale
-        wide = 3 * size
-        shapes = ((wide, size), (wide, wide), (wide, wide * size), (wide, size), (wide, size))
-        self.weights = nn.ParameterList(xavier_uniform(shape, generator) for shape in shapes)
-        self.biases = nn.ParameterList(torch.zeros(shape[1]) for shape in shapes)
-
-    def describe(
-        self, users: Float[Tensor, "*u D"], items: Float[Tensor, "*i D"]
-    ) -> tuple[Float[Tensor, "*n _"], Float[Tensor, "*n D"]]:
-        """Return p and c of pairs under one source, with broadcasting."""
-        both = users * items
-        pairs = torch.cat([both, users.expand_as(both), items.expand_as(both)], dim=-1)
-        return pairs, self._layer(0, pairs)
-
-    def forward(
-        self,
-        pairs: Float[Tensor, "*n _"],
-        source: Float[Tensor, "*n D"],
-        target: Float[Tensor, "*n D"],
-    ) -> Float[Tensor, "*n"]:
-        """Score pairs that are described for their source, and for their target."""
-        meta = self._layer(1, torch.cat([source * target, source, target], dim=-1))
-        layer, bias, output = (
-            meta @ self.weights[number] + self.biases[number] for number in (2, 3, 4)
-        )
-        layer = layer.view(*pairs.shape, source.shape[-1])
-        hidden = leaky_relu((pairs[..., None, :] @ layer)[..., 0, :] + bias, SLOPE)
-        scores: Tensor = self.scale * (hidden * output).sum(-1)
-        return scores
-
-    def _layer(self, number: int, x: Tensor) -> Tensor:
-        return leaky_relu(x @ self.weights[number] + self.biases[number], SLOPE)
-
-
 class MBGMN(Recommender):
     """Meta-learned propagation of every behavior and of their union, and a meta-learned score.
 
@@ -196,34 +141,18 @@ class MBGMN(Recommender):
 
     def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
         """Hinge of each behavior's pairs, scored from every source: summed over the sources."""
-        losses = []
-        for target, pairs in enumerate(batch.pairs, start=1):
-            users = look_up(representations.users, pairs.rows)
-            positive, negative = (
-                self._from_all_sources(users, look_up(representations.items, chosen), target)
-                for chosen in (pairs.positives, pairs.negatives)
-            )
-            n_sources = users.shape[1]
-            losses.append(n_sources * hinge(positive.flatten(), negative.flatten()))
+        scores = self._from_all_sources(representations, batch.pairs)
+        losses = [
+            scores[0].shape[1] * hinge(positive.flatten(), negative.flatten())
+            for positive, negative in zip(scores[::2], scores[1::2], strict=True)
+        ]
         return torch.stack(losses)
 
     def scorer(self, representations: Representations, behavior: int) -> Scorer:
-        """From the joint source, in chunks: every pair has a layer of its own."""
+        """From the joint source: every pair has a layer of its own."""
         own = [0, behavior + 1]
-        size = representations.users.shape[2]
-
-        def combine(users: Tensor, items: Tensor) -> Tensor:
-            pairs, source = self.head.describe(users[..., :size], items[..., :size])
-            _, target = self.head.describe(users[..., size:], items[..., size:])
-            scores: Tensor = self.head(pairs, source, target)
-            return scores
-
-        return PartsScorer(
-            representations.users[:, own].flatten(1),
-            representations.items[:, own].flatten(1),
-            combine,
-            width=3 * size * size + 16 * size,
-        )
+        users, items = representations.users[:, own], representations.items[:, own]
+        return MetaScorer(self.head, users, items)
 
     def regularized(self) -> list[nn.Parameter]:
         """Tables and weights; no sources' embeddings, no biases."""
@@ -253,19 +182,21 @@ class MBGMN(Recommender):
         return _sum(layers)
 
     def _from_all_sources(
-        self, users: Float[Tensor, "n A D"], items: Float[Tensor, "n A D"], target: int
-    ) -> Float[Tensor, "n A"]:
-        def scores(x: Tensor, y: Tensor) -> Tensor:
-            pairs, described = self.head.describe(x, y)
-            found: Tensor = self.head(
-                pairs, described, described[:, target, None].expand_as(described)
-            )
-            return found
-
-        chunks = zip(
-            torch.split(users, PAIRS_AT_ONCE), torch.split(items, PAIRS_AT_ONCE), strict=True
+        self, representations: Representations, several: Sequence[Pairs]
+    ) -> Sequence[Float[Tensor, "_n A"]]:
+        """Score all behaviors' positives and negatives at once, as they share their users."""
+        rows = torch.cat([torch.cat([pairs.rows, pairs.rows]) for pairs in several])
+        chosen = torch.cat([torch.cat([p.positives, p.negatives]) for p in several])
+        sizes = [len(pairs.rows) for pairs in several for _ in range(2)]
+        items = look_up(representations.items, chosen)
+        described = self.head.describe(look_up(representations.users, rows), items)
+        targets = [
+            each[:, 1 + part // 2] for part, each in enumerate(torch.split(described, sizes))
+        ]
+        scores = self.head.of_sources(
+            representations.users, items, described, torch.cat(targets), rows
         )
-        return torch.cat([checkpoint(scores, x, y, use_reentrant=False) for x, y in chunks])
+        return torch.split(scores, sizes)
 
 
 def _activate(x: Tensor) -> Tensor:

@@ -1,0 +1,74 @@
+"""MetaScorer: the whole catalog ranked by `MetaHead`, some users and items at a time."""
+
+from copy import copy
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from cigf.nn.meta_head import MetaHead
+from cigf.ranking import Scorer
+
+USERS_AT_ONCE, ITEMS_AT_ONCE = 8, 512
+"""Pairs whose generated layers are in the cache together."""
+
+
+class MetaScorer(Scorer):
+    """Scores of one task.
+
+    Args:
+        head: Scores pairs.
+        users: Under the source that is scored, and under the task's own; shape (U, 2, D).
+        items: Likewise, (I, 2, D).
+    """
+
+    def __init__(
+        self, head: MetaHead, users: Float[Tensor, "U 2 D"], items: Float[Tensor, "I 2 D"]
+    ) -> None:
+        self._head = head
+        self._users = users
+        self._items = items
+
+    def with_users(self, other: Scorer) -> Scorer:
+        """Return these items' scores with another's users; see `Scorer.with_users`."""
+        assert isinstance(other, MetaScorer)  # from the same model
+        mine = copy(self)
+        mine._users = other._users
+        return mine
+
+    @property
+    def n_users(self) -> int:
+        """U."""
+        return len(self._users)
+
+    @property
+    def n_items(self) -> int:
+        """I."""
+        return len(self._items)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the scores are computed."""
+        return self._users.device
+
+    @torch.no_grad()
+    def block(self, users: Int64[Tensor, "b"]) -> Float[Tensor, "b I"]:
+        """Score some users with all items."""
+        out = self._users.new_empty(len(users), self.n_items)
+        for first in range(0, len(users), USERS_AT_ONCE):
+            chosen = self._users[users[first : first + USERS_AT_ONCE], None]
+            for start in range(0, self.n_items, ITEMS_AT_ONCE):
+                items = self._items[None, start : start + ITEMS_AT_ONCE]
+                described = self._head.describe(chosen, items)
+                found = self._head(chosen[:, 0, 0], items[:, :, 0], *described.unbind(2))
+                out[first : first + len(chosen), start : start + items.shape[1]] = found
+        return out
+
+    @torch.no_grad()
+    def pairs(self, users: Int64[Tensor, "n"], items: Int64[Tensor, "n"]) -> Float[Tensor, "n"]:
+        """Score some pairs, those of a user together."""
+        chosen, rows = torch.unique(users, return_inverse=True)
+        mine, theirs = self._users[chosen], self._items[items]
+        described, target = self._head.describe(self._users[users], theirs).unbind(1)
+        scores = self._head.of_sources(mine[:, :1], theirs[:, :1], described[:, None], target, rows)
+        return scores[:, 0]
