@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks import (
+    bench_ablations,
     bench_catalog,
     bench_commands,
     bench_epoch,
@@ -45,6 +46,7 @@ MODULES: dict[str, ModuleType] = {
     "ranks": bench_ranks,
     "fast": bench_fast,
     "plus": bench_plus,
+    "ablations": bench_ablations,
     "quality": bench_quality,
     "scale": bench_scale,
     "gpu": bench_gpu,

@@ -27,6 +27,7 @@ from cigf.training.optimizers import build_optimizer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import (
+    bench_ablations,
     bench_catalog,
     bench_gpu,
     bench_kills,
@@ -280,6 +281,24 @@ def test_quality_goes_on_where_it_was_stopped(toy_data, capsys):
 class StopAfterOneEpoch(Listener):
     def on_epoch(self, record):
         raise KeyboardInterrupt
+
+
+def test_ablations(toy_data):
+    options = Options(toy_data / "taobao15k", toy_data / "work", seeds=(3,))
+    parts = ("nothing", "relations", "nearness")
+    found = bench_ablations.run(options, parts)
+    names = [figure.name for figure in found if "ndcg@10/full/all" in figure.name]
+    assert names[0] == "without nothing: ndcg@10/full/all"
+    assert [name.split(", p ")[0].split(":")[0] for name in names[1:]] == [
+        "without relations",
+        "without nearness",
+    ]
+    assert all(", p " in name for name in names[1:])
+    # Ranks that are stored are not made again.
+    stored = {path: path.stat().st_mtime_ns for path in (toy_data / "work/ablations").iterdir()}
+    assert len({path.read_bytes() for path in stored}) == 3
+    assert str(bench_ablations.run(options, parts)) == str(found)
+    assert {path: path.stat().st_mtime_ns for path in stored} == stored
 
 
 def test_a_run_that_was_stopped_is_continued(toy_data, tmp_path):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cigf.losses import bpr, softmax_of_lists, whole_data_square
+from cigf.losses import bpr, log_sums, sampled_softmax, whole_data_square
 
 
 def brute_force(users, items, relation, positive, negative_weight):
@@ -73,17 +73,25 @@ def test_bpr_by_hand_and_where_it_would_overflow():
     assert bpr(torch.empty(0), torch.empty(0)).item() == 0.0
 
 
-def test_softmax_of_lists_is_the_cross_entropy_of_each_user():
-    positives = torch.tensor([1.0, -2.0, 0.5])
-    sampled = torch.tensor([[0.0, -torch.inf], [3.0, 1.0], [-torch.inf, -torch.inf]])
-    listed, owners = torch.tensor([2.0, 90.0, -1.0]), torch.tensor([0, 1, 0])
-    lists = ([1.0, 0.0, 2.0, -1.0], [-2.0, 3.0, 1.0, 90.0], [0.5])
+def test_sampled_softmax_is_the_cross_entropy_of_each_positive():
+    positives = torch.tensor([1.0, -2.0, 0.5], requires_grad=True)
+    sampled = torch.tensor([[0.0, -torch.inf], [90.0, 1.0], [-torch.inf, -torch.inf]])
+    lists = ([1.0, 0.0], [-2.0, 90.0, 1.0], [0.5])
     expected = np.mean([np.logaddexp.reduce(each) - each[0] for each in lists])
-    found = softmax_of_lists(positives, sampled, listed, owners)
+    found = sampled_softmax(positives, sampled)
     assert found.item() == pytest.approx(expected, rel=1e-6)
+    found.backward()
+    share = 1 / (1 + np.e)
+    np.testing.assert_allclose(positives.grad, [-share / 3, -1 / 3, 0.0], atol=1e-6)
+    assert sampled_softmax(torch.zeros(0), torch.zeros(0, 3)).item() == 0.0
 
 
-def test_softmax_of_lists_without_users_is_0():
-    nothing = torch.zeros(0, requires_grad=True)
-    nobody = torch.zeros(0, dtype=torch.int64)
-    assert softmax_of_lists(nothing, torch.zeros(0, 3), nothing, nobody).item() == 0.0
+def test_log_sums_are_those_of_each_owner():
+    values = torch.tensor([1.0, 2.0, 900.0, 898.0, -torch.inf], requires_grad=True)
+    found = log_sums(values, torch.tensor([1, 1, 3, 3, 0]), 4)
+    expected = [-np.inf, np.logaddexp(1.0, 2.0), -np.inf, 900 + np.log(1 + np.exp(-2.0))]
+    np.testing.assert_allclose(found.detach(), expected, rtol=1e-6)
+    found[[1, 3]].sum().backward()
+    share = 1 / (1 + np.e)
+    high = 1 / (1 + np.exp(-2.0))
+    np.testing.assert_allclose(values.grad, [share, 1 - share, high, 1 - high, 0.0], rtol=1e-5)

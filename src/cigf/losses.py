@@ -62,29 +62,29 @@ def whole_data_square(
     return at_positives.sum() + negative_weight * (of_users * of_items).sum()
 
 
-def softmax_of_lists(
-    positives: Float[Tensor, "u"],
-    sampled: Float[Tensor, "u s"],
-    listed: Float[Tensor, "m"],
-    owners: Int64[Tensor, "m"],
+def sampled_softmax(
+    positives: Float[Tensor, "n"], sampled: Float[Tensor, "n s"]
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of each user's positive against sampled items and a list of her own; mean.
-
-    0 without users.
+    """Cross-entropy of each positive against items that were sampled; mean, 0 without any.
 
     Args:
-        positives: Score of each user's positive item.
+        positives: Score of each positive item.
         sampled: Scores of sampled items, -inf where one is not to count. Add the logarithm of
             what share of the catalog was sampled, so that they stand for all of it.
-        listed: Scores of the users' own lists, one after the other, without the positives.
-        owners: User of each entry of the lists.
     """
-    if not len(positives):
-        return positives.sum()
-    highest = positives.detach().clone()
-    if sampled.shape[1]:
-        highest = torch.maximum(highest, sampled.detach().amax(1))
-    highest = highest.scatter_reduce(0, owners, listed.detach(), "amax")
-    total = (positives - highest).exp() + (sampled - highest[:, None]).exp().sum(1)
-    total = total.index_add(0, owners, (listed - highest[owners]).exp())
-    return (total.log() + highest - positives).mean()
+    total = torch.logaddexp(positives, sampled.logsumexp(1))
+    return (total - positives).sum() / max(1, len(positives))
+
+
+def log_sums(values: Float[Tensor, "m"], owners: Int64[Tensor, "m"], n: int) -> Float[Tensor, "n"]:
+    """Return log sum exp of each owner's values; -inf without any.
+
+    Args:
+        values: Values of all owners.
+        owners: Owner of each, below n.
+        n: Number of owners.
+    """
+    highest = values.new_full((n,), -torch.inf).scatter_reduce(0, owners, values.detach(), "amax")
+    finite = highest.clamp(min=torch.finfo(values.dtype).min)
+    sums = values.new_zeros(n).index_add(0, owners, (values - finite[owners]).exp())
+    return sums.clamp(min=torch.finfo(values.dtype).tiny).log() + highest

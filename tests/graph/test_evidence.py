@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.evidence import Evidence, Neighborhoods, n_features, standardized
+from cigf.graph.evidence import Counting, Evidence, feature_groups, standardized
 from cigf.graph.lessons import Lesson
 from cigf.graph.rehearsals import NOTHING, Rehearsal, rehearsals
 from cigf.graph.relations import relations_of_pairs, relations_with_items
 from cigf.testing.toy import random_matrices
 
-HOW = Neighborhoods(n_neighbors=4, user_power=0.5)
+HOW = Counting(n_neighbors=4, user_power=0.5, n_coordinates=3)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_evidence_of_a_rehearsal_is_that_of_its_graph(rehearsal):
     alone = Evidence(each.graph, HOW)
     np.testing.assert_array_equal(shared.relations, alone.relations)
     np.testing.assert_array_equal(shared.features, alone.features)
-    assert shared.features.shape == (len(shared.pairs[0]), n_features(3))
+    assert shared.features.shape == (len(shared.pairs[0]), sum(feature_groups(3, 3).values()))
 
 
 def test_relations_are_products(rehearsal):

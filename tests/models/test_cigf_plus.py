@@ -1,6 +1,6 @@
 """CIGF+ keeps the contract and equals its dense twin; its lessons hide what they teach."""
 
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import numpy as np
 import pytest
@@ -8,7 +8,9 @@ import torch
 
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.cooccurrence import matrices_of
+from cigf.graph.evidence import FeatureGroup, feature_groups
 from cigf.graph.rehearsals import NOTHING
+from cigf.models.cigf_plus import Term
 from cigf.models.registry import model_entry
 from cigf.testing import RecommenderContract
 from cigf.testing.toy import one_batch, random_matrices
@@ -20,6 +22,7 @@ SMALL = {
     "hidden_size": 5,
     "n_sampled": 7,
     "n_rehearsals": 2,
+    "n_coordinates": 3,
     "score_scale": 1.0,
 }
 
@@ -70,3 +73,35 @@ def test_hidden_purchases_reach_the_embeddings_only_where_nothing_else_does(n_be
         model(BehaviorGraph.build(matrices), batch).sum().backward()
     assert bool(model.core.user_embedding.grad.abs().sum() > 0) == learns
     assert model.count_weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("part", [*get_args(FeatureGroup), *get_args(Term)])
+def test_parts_that_are_left_out_have_no_say(part):
+    """Whatever a part has learned, or is told, does not change the scores."""
+    matrices = random_matrices()
+    graph = BehaviorGraph.build(matrices)
+    target = len(matrices) - 1
+    found = []
+    for value in (0.3, 0.7):
+        model = toy_model("cigf-plus", **SMALL, without=[part])
+        with torch.no_grad():
+            change(model, part, value)
+        found.append(model.scorer(model.encode(graph), target).block(torch.arange(4)))
+    torch.testing.assert_close(found[0], found[1])
+
+
+def change(model, part, value):
+    """Set what the part's learned weights are read from."""
+    groups = feature_groups(3, SMALL["n_coordinates"])
+    if part in groups:
+        start = sum(list(groups.values())[: list(groups).index(part)])
+        model.touched.layers[0].weight[:, start : start + groups[part]] = value
+    elif part == "core":
+        model.core.item_embedding.fill_(value)
+    elif part == "level":
+        model.level.layers[0].weight.fill_(value)
+    elif part == "nearness":
+        model.relation_weight.fill_(value)
+        model.sharpness.fill_(value)
+    else:
+        model.count_weight.fill_(value)

@@ -18,11 +18,26 @@ def nearness(y, power):
     return s
 
 
-def relations(model, matrices):
-    """(Y_k S_j)[u, i] of all pairs, (U, I, B, B)."""
+def relations(model, matrices, power=1):
+    """(Y_k S_j)[u, i] of all pairs, (U, I, B, B), every entry of S_j to a power."""
     done = [matrix.toarray().astype(np.float64) for matrix in matrices]
-    near = [nearness(y, model.config.user_power) for y in done]
+    near = [nearness(y, model.config.user_power) ** power for y in done]
     return np.stack([np.stack([y @ s for s in near], -1) for y in done], -2)
+
+
+def coordinates(model, others):
+    """Leading right singular vectors of D_u^-1/2 Y D_i^-1/2, times sqrt(sigma); (I, C)."""
+    sizes = [max(1, y.sum()) for y in others]
+    total = sum(y * (min(sizes) / size) ** 0.5 for y, size in zip(others, sizes, strict=True))
+    users, items = (np.where(x > 0, x, 1.0) for x in (total.sum(1), total.sum(0)))
+    _, values, vectors = np.linalg.svd(total / np.sqrt(users[:, None] * items))
+    table = np.zeros((total.shape[1], model.config.n_coordinates))
+    for c in range(min(len(values), table.shape[1])):
+        if values[c] > 1e-5 * values[0]:
+            x = vectors[c] * np.sqrt(values[c])
+            x = x * np.sign((x**3).sum())
+            table[:, c] = np.sign(x) * np.log(1 + np.abs(x) / np.abs(x).mean())
+    return table
 
 
 def features(model, matrices):
@@ -31,52 +46,72 @@ def features(model, matrices):
     *others, target = done
     is_open = (sum(others) > 0) & (target == 0)
     n_users, n_items = target.shape
-    columns = [*others]
-
-    def of_item(values):
-        columns.append(np.tile(values, (n_users, 1)))
-
-    def of_user(values):
-        columns.append(np.tile(values[:, None], (1, n_items)))
-
-    for y in done:
-        of_item(np.log(1 + y.sum(0)))
+    of_items, of_users = [np.log(1 + y.sum(0)) for y in done], [np.log(1 + y.sum(1)) for y in done]
     for y in others:
         near = nearness(y, model.config.user_power)
         bought = (y * target).sum(0)
-        of_item(np.log(1 + bought))
-        of_item(np.log(near.T @ bought + 0.1) - np.log(near.T @ y.sum(0) + 1.0))
-    for y in done:
-        of_user(np.log(1 + y.sum(1)))
-    for y in others:
-        of_user(np.log(1 + (y * target).sum(1)))
-    related = relations(model, matrices)
-    for k in range(len(done)):
-        for j in range(len(done)):
-            columns.append(np.log(related[:, :, k, j] + 1e-3))
+        around = np.log(near.T @ bought + 0.1) - np.log(near.T @ y.sum(0) + 1.0)
+        of_items += [np.log(1 + bought), around]
+        of_users.append(np.log(1 + (y * target).sum(1)))
+    columns = [*others]
+    columns += [np.tile(values, (n_users, 1)) for values in of_items]
+    columns += [np.tile(values[:, None], (1, n_items)) for values in of_users]
+    for power, smallest in ((1, 1e-3), (4, 1e-8)):
+        related = np.log(relations(model, matrices, power) + smallest) / power
+        columns += list(np.moveaxis(related.reshape(n_users, n_items, -1), -1, 0))
+    columns += [np.tile(x, (n_users, 1)) for x in coordinates(model, others).T]
     table = np.stack(columns, -1)
     mean, deviation = table[is_open].mean(0), table[is_open].std(0)
     return (table - mean) / np.where(deviation > 1e-6, deviation, 1.0), is_open
 
 
-def network(w, x):
+def user_features(matrices, is_open):
+    """What decides the level of a user's list, (U, G)."""
+    *others, target = (matrix.toarray() for matrix in matrices)
+    counts = [y.sum(1) for y in [*others, target]] + [is_open.sum(1)]
+    table = np.log(1 + np.stack(counts + [(y * target).sum(1) for y in others], -1))
+    deviation = table.std(0)
+    return (table - table.mean(0)) / np.where(deviation > 1e-6, deviation, 1.0)
+
+
+def network(w, x, name="touched"):
     for layer in range(3):
-        x = x @ w[f"touched.layers.{layer}.weight"].T + w[f"touched.layers.{layer}.bias"]
+        x = x @ w[f"{name}.layers.{layer}.weight"].T
+        x = x + w.get(f"{name}.layers.{layer}.bias", 0.0)
         x = np.maximum(x, 0) if layer < 2 else x
     return x[..., 0]
 
 
-def scores(model, matrices, behavior):
-    core = cigf.scores(model.core, matrices, behavior)
-    if behavior < len(matrices) - 1:
-        return core
+def new_scores(model, matrices):
+    """The target's scores as they are where a pair is new, (U, I)."""
     w = cigf.weights_of(model)
+    core = cigf.scores(model.core, matrices, len(matrices) - 1)
     counts = np.stack([np.log(1 + matrix.toarray().sum(0)) for matrix in matrices], -1)
     weights = np.log1p(np.exp(10 * w["relation_weight"]))
     near = np.log(1e-3 + (relations(model, matrices) * weights).sum((2, 3)))
+    gamma = np.log1p(np.exp(10 * w["sharpness"]))
+    return w["core_weight"] * core + counts @ (10 * w["count_weight"]) + gamma * near
+
+
+def lists(model, matrices):
+    """Open pairs (U, I), what the network says of them, and each list's log sum and level (U,)."""
+    w = cigf.weights_of(model)
     table, is_open = features(model, matrices)
-    pairs = np.where(is_open, network(w, table), 10 * w["sharpness"] * near)
-    return w["core_weight"] * core + counts @ (10 * w["count_weight"]) + pairs
+    known = user_features(matrices, is_open)
+    found = np.where(is_open, network(w, table), -np.inf)
+    with np.errstate(divide="ignore"):
+        mass = np.log(np.exp(found).sum(1))
+    seen = np.maximum(mass, -10.0)
+    level = network(w, np.concatenate([known, seen[:, None]], 1), "level") + seen
+    return is_open, found, mass, level
+
+
+def scores(model, matrices, behavior):
+    if behavior < len(matrices) - 1:
+        return cigf.scores(model.core, matrices, behavior)
+    is_open, listed, mass, level = lists(model, matrices)
+    shift = np.where(is_open.any(1), level - mass, 0.0)
+    return np.where(is_open, listed + shift[:, None], new_scores(model, matrices))
 
 
 def losses(model, matrices, hidden, sampled, batch):
@@ -95,17 +130,22 @@ def losses(model, matrices, hidden, sampled, batch):
             others = [table[user, i] for i in sampled if not done[behavior][user, i]]
             terms.append(cross_entropy(table[user, item], others))
         result.append(model.config.auxiliary_weight * np.mean(terms))
-    table, terms = scores(model, matrices, len(matrices) - 1), []
+    new, terms = new_scores(model, matrices), []
+    is_open, listed, mass, level = lists(model, matrices)
     for user in batch.users.tolist():
         wanted = hidden[user]
         if wanted < 0:
             continue
+        is_new = not touched[user, wanted]
         drawn = [i for i in sampled if not known[user, i] and i != wanted]
         share = np.log((~known[user]).sum() / max(1, len(drawn)))
-        listed = np.flatnonzero(touched[user] & ~done[-1][user])
-        others = [table[user, i] + share for i in drawn]
-        others += [table[user, i] for i in listed if i != wanted]
-        terms.append(cross_entropy(table[user, wanted], others))
+        others = [new[user, i] + share for i in drawn] + [new[user, wanted]] * is_new
+        rest = np.log(np.exp(others).sum())
+        term = rest - new[user, wanted] if is_new else mass[user] - listed[user, wanted]
+        if is_open[user].any():
+            gap = level[user] - rest
+            term += np.log(1 + np.exp(gap if is_new else -gap))
+        terms.append(term)
     return [*result, np.mean(terms)]
 
 

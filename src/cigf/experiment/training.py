@@ -76,6 +76,7 @@ def fit_split(
     listener: Listener | None = None,
     start: Recommender | None = None,
     ranks: Ranks | None = None,
+    graph: BehaviorGraph | None = None,
 ) -> Fitted:
     """Train a model on a split, resuming from `checkpoints` where they hold this very run.
 
@@ -87,6 +88,8 @@ def fit_split(
         listener: Hears of the progress.
         start: A model of the split's sizes to train on; None begins with fresh weights.
         ranks: The ranks to train on, of which this is one; None: this process alone.
+        graph: The graph of the very data that are learned from, on the device, with what other
+            trainings derived from it; None builds it.
 
     Raises:
         ConfigError: The configuration does not fit the data or the machine.
@@ -97,7 +100,7 @@ def fit_split(
     check_model(config.model_name, config.model, learned)
     if ranks is not None:
         return _fit_on_ranks(split, learned, config, checkpoints, chosen, listener, ranks)
-    graph = BehaviorGraph.build(learned.interactions, chosen, learned.times)
+    graph = graph or BehaviorGraph.build(learned.interactions, chosen, learned.times)
     model = (start or _fresh(learned, config)).to(chosen)
     _check_subgraphs(model, config)
     validate = validator(split, config, graph) if config.data.train_on == "train" else None

@@ -1,6 +1,7 @@
 """Lessons: a graph with its evidence, in the form that a step of training reads.
 
-Axes: U users, u of the batch, I items, s sampled items, B behaviors, F features, m touched pairs.
+Axes: U users, u of the batch, I items, s sampled items, B behaviors, F features of a pair, G of a
+user, m touched pairs.
 """
 
 from collections.abc import Sequence
@@ -68,6 +69,11 @@ class Lesson:
     def item_counts(self) -> Float[Tensor, "I B"]:
         """log(1 + n) of each item and behavior."""
         return torch.from_numpy(self._evidence.item_counts).to(self._device)
+
+    @cached_property
+    def user_features(self) -> Float[Tensor, "U G"]:
+        """What is known of the users."""
+        return torch.from_numpy(self._evidence.user_features).to(self._device)
 
     @cached_property
     def _columns(self) -> Sequence[csc_array]:

@@ -8,25 +8,33 @@ buy, and against a sample of all else.
 Axes: U users, u of a batch, I items, s sampled items, B behaviors, m touched pairs.
 """
 
+import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from cigf.config import Config
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.evidence import SMALLEST, Evidence, Neighborhoods, n_features
+from cigf.graph.evidence import (
+    SMALLEST,
+    Counting,
+    Evidence,
+    FeatureGroup,
+    feature_groups,
+    n_user_features,
+)
 from cigf.graph.lessons import Lesson
 from cigf.graph.propagation import Normalization
 from cigf.graph.rehearsals import NOTHING, rehearsals
-from cigf.losses import softmax_of_lists
+from cigf.losses import log_sums, sampled_softmax
 from cigf.models.base import EVERYONE, Recommender, Representations, Sections, Sizes, look_up
 from cigf.models.cigf import CIGF, CIGFConfig
 from cigf.nn.blocks import MESIBlock
@@ -38,7 +46,7 @@ from cigf.shapes import Batch
 DEFAULTS: Sections = {
     "sampling": {
         "users_per_epoch": EVERYONE,
-        "batch_size": 512,
+        "batch_size": 256,
         "positives_per_user": 1,
         "negatives_per_positive": 0,
     },
@@ -56,8 +64,18 @@ DEFAULTS: Sections = {
 
 Floats = NDArray[np.float32]
 
+LEVEL_SIZE = 16
+"""Width of the two hidden layers of the network for the level of a user's list."""
+
+EMPTY = -10.0
+"""Stands for the logarithm of an empty list's sum."""
+
 QUICK = 10.0
 """How much faster the few weights of the exact terms move than the networks' under equal steps."""
+
+
+Term = Literal["core", "popularity", "nearness", "level"]
+"""Terms of the target's score that can be left out."""
 
 
 class CIGFPlusConfig(Config):
@@ -77,6 +95,8 @@ class CIGFPlusConfig(Config):
     """Most neighbors that an item keeps under each behavior."""
     user_power: NonNegativeFloat = 1.0
     """How much less a user of many items says of which items go together: n to minus this power."""
+    n_coordinates: NonNegativeInt = 16
+    """Coordinates of an item in the spectrum of who touched it, for the network."""
     n_rehearsals: PositiveInt = 4
     """How many times the training graph is made with a target interaction of each user hidden."""
     hidden_share: float = Field(default=1.0, gt=0, le=1)
@@ -85,14 +105,19 @@ class CIGFPlusConfig(Config):
     """Items that a step samples from the catalog, for all its users together."""
     hidden_size: PositiveInt = 64
     """Width of the two hidden layers of the network for touched pairs."""
+    without: tuple[FeatureGroup | Term, ...] = ()
+    """Parts that are left out, to see what they bring: `behaviors`, `items`, `users`, `relations`,
+    `nearest` or `coordinates` of the network's features; `core`; a new item's `popularity` or
+    `nearness`; what the `level` of a list depends on."""
 
 
 class CIGFPlus(Recommender):
     """The core's score, plus exact terms; touched pairs have a network in place of the relations.
 
-        new:      MESI + <beta, log(1 + n_i)> + gamma log(eps + sum_kj w_kj (Y_k S_j)[u, i])
-        touched:  MESI + <beta, log(1 + n_i)> + network(features of the pair)
+        new:      w MESI + <beta, log(1 + n_i)> + gamma log(eps + sum_kj w_kj (Y_k S_j)[u, i])
+        touched:  level(user) + log softmax of network(features) over the user's open pairs
 
+    The level says how likely the list is to hold the next purchase, the network which of it.
     The other behaviors are scored by the core alone.
 
     Args:
@@ -113,11 +138,22 @@ class CIGFPlus(Recommender):
         self.core = CIGF(core, sizes, generator)
         n = sizes.n_behaviors
         self.relation_weight = nn.Parameter(torch.zeros(n, n))
-        self.sharpness = nn.Parameter(torch.full((), 1.0 / QUICK))
+        self.sharpness = nn.Parameter(torch.full((), math.log(math.e - 1) / QUICK))
         self.core_weight = nn.Parameter(torch.full((), 0.1))
         self.count_weight = nn.Parameter(torch.zeros(n))
-        self.touched = PairNetwork(n_features(n), config.hidden_size, generator)
+        groups = feature_groups(n, config.n_coordinates)
+        n_inputs = sum(groups.values())
+        told = [group not in config.without for group, n in groups.items() for _ in range(n)]
+        self.register_buffer("_told", torch.tensor(told).float(), persistent=False)
+        self.touched = PairNetwork(n_inputs, config.hidden_size, generator, offset=False)
+        self.level = PairNetwork(n_user_features(n) + 1, LEVEL_SIZE, generator)
         self._seed = int(torch.randint(1 << 62, (), generator=generator))
+
+    def _has(self, part: Term) -> float:
+        """Return the factor of a term: 0 where it is left out."""
+        return float(part not in self.config.without)
+
+    _told: Tensor
 
     @property
     def head(self) -> MESIHead:
@@ -129,7 +165,7 @@ class CIGFPlus(Recommender):
     ) -> Representations:
         """Run the core, and keep what the exact terms of the target's score need of the graph."""
         core = self.core.encode(graph, users)
-        return Representations(core.users, core.items, self._kept(graph, users))
+        return Representations(core.users, core.items, self._kept(graph, users, core))
 
     def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
         """The core's BPR of pairs: training is on lists, see `forward`."""
@@ -167,14 +203,14 @@ class CIGFPlus(Recommender):
             core.item_gates,
             kept["item_terms"],
             Corrections(kept["touched.offsets"], kept["touched.items"], kept["touched.terms"]),
-            core.scale * self.core_weight.item(),
+            core.scale * self._core_factor().item(),
         )
         return RelatedScorer(
             factors,
             [_matrix(kept, f"done.{k}", len(items)) for k in range(n)],
             [_matrix(kept, f"related.{k}", len(items)) for k in range(n)],
             self._relation_weights().detach().cpu().numpy(),
-            QUICK * self.sharpness.item(),
+            self._gamma().item(),
             SMALLEST,
         )
 
@@ -185,13 +221,19 @@ class CIGFPlus(Recommender):
     def _relation_weights(self) -> Float[Tensor, "B B"]:
         return softplus(QUICK * self.relation_weight)
 
+    def _gamma(self) -> Float[Tensor, ""]:
+        return softplus(QUICK * self.sharpness) * self._has("nearness")
+
+    def _core_factor(self) -> Float[Tensor, ""]:
+        return self.core_weight * self._has("core")
+
     def _nearness(self, relations: Float[Tensor, "*n B B"]) -> Float[Tensor, "*n"]:
         """Compute gamma log(eps + sum_kj w_kj r_kj)."""
         total = relations.flatten(-2) @ self._relation_weights().flatten()
-        return QUICK * self.sharpness * torch.log(total + SMALLEST)
+        return self._gamma() * torch.log(total + SMALLEST)
 
     def _item_terms(self, counts: Float[Tensor, "n B"]) -> Float[Tensor, "n"]:
-        return counts @ (QUICK * self.count_weight)
+        return counts @ (QUICK * self.count_weight) * self._has("popularity")
 
     def _core_pairs(
         self, core: Representations, rows: Tensor, items: Tensor, behavior: int
@@ -219,27 +261,28 @@ class CIGFPlus(Recommender):
         known = lesson.knows(chosen, sampled)
         stand_for = lesson.n_unknown(chosen).clamp(min=1) / (~known).sum(1).clamp(min=1)
         others = (
-            self.core_weight * block.scores(last)[who]
+            self._core_factor() * block.scores(last)[who]
             + self._nearness(lesson.relations(chosen, sampled))
             + self._item_terms(counts[sampled])
             + stand_for.log()[:, None]
         ).masked_fill(known, -torch.inf)
         listed = lesson.listed(chosen)
-        touched = (
-            self.core_weight * self._core_pairs(core, who[listed.owners], listed.items, last)
-            + self._item_terms(counts[listed.items])
-            + self.touched(listed.features)
+        touched, own = self._by_network(listed.features), self._by_network(listed.hidden_features)
+        mass = log_sums(
+            torch.cat([own.masked_fill(is_new, -torch.inf), touched]),
+            torch.cat([torch.arange(len(who), device=own.device), listed.owners]),
+            len(who),
         )
-        positives = (
-            self.core_weight * self._core_pairs(core, who, hidden, last)
+        new = (
+            self._core_factor() * self._core_pairs(core, who, hidden, last)
             + self._item_terms(counts[hidden])
-            + torch.where(
-                is_new,
-                self._nearness(lesson.hidden_relations(chosen)),
-                self.touched(listed.hidden_features),
-            )
+            + self._nearness(lesson.hidden_relations(chosen))
         )
-        return softmax_of_lists(positives, others, touched, listed.owners)
+        rest = torch.logaddexp(others.logsumexp(1), new.masked_fill(~is_new, -torch.inf))
+        ahead = self._level(lesson.user_features[chosen], mass) - rest.detach()
+        which = softplus(torch.where(is_new, ahead, -ahead)) * mass.isfinite()
+        losses = torch.where(is_new, rest - new, mass - own) + which
+        return losses.sum() / max(1, len(losses))
 
     def _auxiliary_loss(
         self,
@@ -254,14 +297,35 @@ class CIGFPlus(Recommender):
         known = lesson.has(batch.users, sampled, behavior)
         others = block.scores(behavior).masked_fill(known, -torch.inf)
         positives = self._core_pairs(core, pairs.rows, pairs.positives, behavior)
-        nobody = pairs.rows[:0]
-        loss = softmax_of_lists(positives, look_up(others, pairs.rows), positives[:0], nobody)
+        loss = sampled_softmax(positives, look_up(others, pairs.rows))
         return self.config.auxiliary_weight * loss
+
+    def _by_network(self, features: Float[Tensor, "n F"]) -> Float[Tensor, "n"]:
+        scores: Tensor = self.touched(features * self._told)
+        return scores
+
+    def _level(
+        self, features: Float[Tensor, "u G"], mass: Float[Tensor, "u"]
+    ) -> Float[Tensor, "u"]:
+        """Compute log sum exp of the scores that a user's list is to have.
+
+        How good the list looks, its own log sum, is part of what decides, and learns nothing here.
+        """
+        seen = mass.detach().clamp(min=EMPTY)
+        seen = seen * self._has("level")
+        known = features * self._has("level")
+        ahead: Tensor = self.level(torch.cat([known, seen[:, None]], 1))
+        return ahead + seen
+
+    @property
+    def _how(self) -> Counting:
+        config = self.config
+        return Counting(config.n_neighbors, config.user_power, config.n_coordinates)
 
     def _evidence(self, graph: BehaviorGraph) -> Evidence:
         """Return what the graph says of its pairs, counted once."""
-        how = Neighborhoods(self.config.n_neighbors, self.config.user_power)
-        known: dict[Neighborhoods, Evidence] = graph.derived.setdefault("evidence", {})
+        how = self._how
+        known: dict[Counting, Evidence] = graph.derived.setdefault("evidence", {})
         if how not in known:
             known[how] = Evidence(graph, how)
         return known[how]
@@ -269,7 +333,7 @@ class CIGFPlus(Recommender):
     def _lessons(self, graph: BehaviorGraph) -> list[Lesson]:
         """Return the rehearsals with their evidence, made once."""
         config = self.config
-        how = Neighborhoods(config.n_neighbors, config.user_power)
+        how = self._how
         key = (how, config.n_rehearsals, config.hidden_share, self._seed)
         known: dict[object, list[Lesson]] = graph.derived.setdefault("lessons", {})
         if key not in known:
@@ -281,19 +345,22 @@ class CIGFPlus(Recommender):
             ]
         return known[key]
 
-    def _kept(self, graph: BehaviorGraph, users: Int[Tensor, "u"] | None) -> dict[str, Tensor]:
+    def _kept(
+        self, graph: BehaviorGraph, users: Int[Tensor, "u"] | None, core: Representations
+    ) -> dict[str, Tensor]:
         """Return what the target's scorer needs besides vectors, for all users or some."""
         evidence = self._evidence(graph)
         rows = slice(None) if users is None else users.cpu().numpy()
         terms = csr_array(evidence.touched)
-        terms.data = self._touched_terms(evidence, graph.device)
+        terms.data = np.arange(terms.nnz)
         terms = csr_array(terms[rows])
+        values = self._touched_terms(evidence, core, rows, terms)
         counts = torch.from_numpy(evidence.item_counts).to(graph.device)
         kept = {
             "item_terms": self._item_terms(counts),
             "touched.offsets": _tensor(terms.indptr, torch.int64, graph.device),
             "touched.items": _tensor(terms.indices, torch.int32, graph.device),
-            "touched.terms": _tensor(terms.data, torch.float32, graph.device),
+            "touched.terms": values,
         }
         for k, (done, related) in enumerate(zip(evidence.done, evidence.related, strict=True)):
             for name, matrix in ((f"done.{k}", csr_array(done[rows])), (f"related.{k}", related)):
@@ -303,17 +370,34 @@ class CIGFPlus(Recommender):
         return kept
 
     @torch.no_grad()
-    def _touched_terms(self, evidence: Evidence, device: torch.device) -> Floats:
-        """Compute what the network's term is above the relations' in whose place it stands."""
-        features, relations = (
-            torch.from_numpy(each) for each in (evidence.features, evidence.relations)
-        )
-        found = [np.empty(0, np.float32)]
-        for part in torch.split(torch.arange(len(features)), 1 << 16):
-            network = self.touched(features[part].to(device))
-            found.append((network - self._nearness(relations[part].to(device))).cpu().numpy())
-        terms: Floats = np.concatenate(found) * evidence.is_open
-        return terms
+    def _touched_terms(
+        self, evidence: Evidence, core: Representations, rows: Any, places: csr_array
+    ) -> Float[Tensor, "n"]:
+        """Compute how much the scores of some users' touched pairs are above those of new ones.
+
+        Args:
+            evidence: Of the whole graph.
+            core: The core's vectors of these users.
+            rows: Which users.
+            places: The number of each of their pairs among all, (u, I).
+        """
+        device, last = core.items.device, core.items.shape[1] - 1
+        owners = torch.from_numpy(np.repeat(np.arange(places.shape[0]), np.diff(places.indptr)))
+        items, pairs = _tensor(places.indices, torch.int64), torch.from_numpy(places.data)
+        counts = torch.from_numpy(evidence.item_counts)
+        features, relations = map(torch.from_numpy, (evidence.features, evidence.relations))
+        network, others = torch.empty(len(pairs)), torch.empty(len(pairs))
+        for part in torch.split(torch.arange(len(pairs)), 1 << 16):
+            network[part] = self._by_network(features[pairs[part]].to(device)).cpu()
+            mine, theirs = owners[part].to(device), items[part].to(device)
+            new = self._core_factor() * self._core_pairs(core, mine, theirs, last)
+            new = new + self._nearness(relations[pairs[part]].to(device))
+            others[part] = (new + self._item_terms(counts[items[part]].to(device))).cpu()
+        is_open = torch.from_numpy(evidence.is_open)[pairs]
+        mass = log_sums(network[is_open], owners[is_open], places.shape[0])
+        known = torch.from_numpy(evidence.user_features[rows])
+        shift = self._level(known.to(device), mass.to(device)).cpu() - mass.clamp(min=EMPTY)
+        return ((network + shift[owners] - others) * is_open).to(device)
 
 
 def _tensor(array: NDArray[Any], kind: torch.dtype, device: torch.device | str = "cpu") -> Tensor:

@@ -18,17 +18,27 @@ class PairNetwork(nn.Module):
         n_features: F, of mean 0 and deviation 1.
         hidden_size: Width of both hidden layers.
         generator: Source of the initial weights.
+        offset: Whether the output has a bias; it has none where only differences count.
     """
 
-    def __init__(self, n_features: int, hidden_size: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        n_features: int,
+        hidden_size: int,
+        generator: torch.Generator,
+        *,
+        offset: bool = True,
+    ) -> None:
         super().__init__()
         sizes = [n_features, hidden_size, hidden_size, 1]
-        layers = [nn.Linear(*pair) for pair in pairwise(sizes)]
+        hidden = [nn.Linear(*pair) for pair in pairwise(sizes[:-1])]
+        layers = [*hidden, nn.Linear(hidden_size, 1, bias=offset)]
         with torch.no_grad():
             for layer in layers:
                 deviation = float(layer.in_features) ** -0.5
                 layer.weight.normal_(0.0, deviation, generator=generator)
-                layer.bias.zero_()
+                if layer.bias is not None:
+                    layer.bias.zero_()
         self.layers = nn.ModuleList(layers)
 
     def forward(self, features: Float[Tensor, "m F"]) -> Float[Tensor, "m"]:
