@@ -24,6 +24,7 @@ from benchmarks import (
     bench_prepare,
     bench_quality,
     bench_ranks,
+    bench_recbole,
     bench_scale,
     bench_serving,
     bench_soak,
@@ -38,6 +39,7 @@ MODULES: dict[str, ModuleType] = {
     "commands": bench_commands,
     "epoch": bench_epoch,
     "step": bench_step,
+    "recbole": bench_recbole,
     "fold-in": bench_fold_in,
     "serving": bench_serving,
     "catalog": bench_catalog,
@@ -65,7 +67,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     beside = ROOT.parent / "shared" / "data"
-    result.add_argument("names", nargs="*", metavar="NAME", help="default: all but scale and gpu")
+    result.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="default: all but scale and gpu; recbole only with --python",
+    )
     result.add_argument(
         "--data",
         type=Path,
@@ -78,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--repeats", type=int, default=5, help="measurements of each time")
     result.add_argument("--seeds", type=_seeds, default=(0, 1, 2, 3, 4), help="such as 0,1,2")
     result.add_argument("--seconds", type=float, default=600.0, help="length of the soak")
+    result.add_argument("--python", type=Path, help="interpreter that has RecBole")
     result.add_argument("--json", action="store_true", help="one JSON line per benchmark")
     return result
 
@@ -100,12 +108,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, data: Path, work: Path) -> int:
-    names = options.names or [name for name in MODULES if name not in SYNTHETIC]
+    left_out = SYNTHETIC if options.python else {*SYNTHETIC, "recbole"}
+    names = options.names or [name for name in MODULES if name not in left_out]
     if len(names) > 1:
         return max(_run_alone(name, options, work) for name in names)
     (name,) = names
     measure: Callable[[Options], list[Figure]] = MODULES[name].run
-    figures = measure(Options(data, work, options.repeats, options.seeds, options.seconds))
+    told = Options(data, work, options.repeats, options.seeds, options.seconds, options.python)
+    figures = measure(told)
     report(name, _about(MODULES[name]), figures, as_json=options.json)
     return 0
 
@@ -115,6 +125,7 @@ def _run_alone(name: str, options: argparse.Namespace, work: Path) -> int:
     command = [sys.executable, "-m", "benchmarks", name, "--work", str(work)]
     command += ["--data", str(options.data.resolve()), "--repeats", str(options.repeats)]
     command += ["--seeds", ",".join(map(str, options.seeds)), "--seconds", str(options.seconds)]
+    command += ["--python", str(options.python)] if options.python else []
     command += ["--json"] * options.json
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 

@@ -35,6 +35,7 @@ class Options:
         repeats: How often each thing is timed.
         seeds: Of the runs whose quality is measured.
         seconds: How long the server is under mixed load.
+        python: The interpreter of another environment, which has RecBole.
     """
 
     data: Path
@@ -42,6 +43,7 @@ class Options:
     repeats: int = 5
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     seconds: float = 600.0
+    python: Path | None = None
 
     @property
     def dataset(self) -> Path:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -11,7 +12,11 @@ import pytest
 import torch
 
 from cigf.data.dataset_store import load_split
+from cigf.evaluation.over_seeds import load_counts
+from cigf.experiment.cells import run_cell
+from cigf.experiment.comparing import Comparison
 from cigf.experiment.config import load_experiment
+from cigf.experiment.entries import read_entries
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.inference.artifact import load_artifact
 from cigf.inference.opened import open_artifact
@@ -35,6 +40,7 @@ from benchmarks import (
     bench_scale,
     bench_soak,
     rank_steps,
+    results_page,
     scale_parts,
 )
 from benchmarks.__main__ import MODULES, main
@@ -192,8 +198,8 @@ def toy_data(tmp_path_factory):
     return folder
 
 
-def figures_of(name, data, capsys, repeats=2):
-    arguments = [name, "--data", str(data), "--work", str(data / "work")]
+def figures_of(name, data, capsys, repeats=2, *more):
+    arguments = [name, *more, "--data", str(data), "--work", str(data / "work")]
     arguments += ["--repeats", str(repeats)]
     assert main([*arguments, "--seeds", "3,5", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -221,6 +227,33 @@ def test_step(toy_data, capsys):
     floors = [found[f"{name}: floor"]["value"] for name in ("scoring", "optimizer", "sampling")]
     propagation = found["propagation and its gradient: floor"]["value"]
     assert found["all: floor"]["value"] == pytest.approx(propagation + sum(floors))
+
+
+def interpreter(path, line):
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_recbole(toy_data, capfd, tmp_path):
+    stand_in = Path(__file__).with_name("recbole_stand_in")
+    line = f'PYTHONPATH="{stand_in}" exec "{sys.executable}" "$@"'
+    python = interpreter(tmp_path / "python", line)
+    found = figures_of("recbole", toy_data, capfd, 2, "--python", python)
+    ours, theirs = found["epoch, median"], found["RecBole's epoch, median"]
+    assert len(ours["values"]) == len(theirs["values"]) == 2
+    assert found["times quicker"]["value"] == pytest.approx(theirs["value"] / ours["value"])
+    assert found["pairs of an epoch"]["value"] == found["RecBole's pairs"]["value"] == N_USERS * 5
+    assert found["relative difference of the vectors"]["value"] < 1e-5
+
+
+def test_recbole_needs_an_interpreter_that_has_it(toy_data, tmp_path):
+    arguments = ["recbole", "--data", str(toy_data), "--work", str(toy_data / "work")]
+    with pytest.raises(SystemExit, match="name the interpreter that has RecBole with --python"):
+        main(arguments)
+    python = interpreter(tmp_path / "python", "exit 7")
+    with pytest.raises(SystemExit, match="recbole: the process ended with code 7"):
+        main([*arguments, "--python", python])
 
 
 def test_evaluate(toy_data, capsys):
@@ -433,6 +466,26 @@ def test_without_a_gpu_its_benchmark_says_so(capsys):
     (figure,) = bench_gpu.run(Options(Path(), Path()))
     assert (figure.name, figure.value) == ("CUDA devices", 0)
     assert "there is no CUDA device here" in capsys.readouterr().err
+
+
+def test_tables_of_a_page_are_made_again(toy_data, tmp_path):
+    dataset = Options(toy_data / "taobao15k", toy_data / "work").dataset
+    comparison = Comparison(dataset, tmp_path / "out", read_entries(["item-knn"]), range(2))
+    assert run_cell(dataset, comparison.cells[1].folder, "cpu").status == "finished"
+    page = tmp_path / "page.md"
+    page.write_text("Before.\n<!-- all -->\nold\n<!-- end of all -->\nAfter.\n")
+    results_page.main([str(page), f"all={tmp_path / 'out'}"])
+    once = page.read_text()
+    assert once.startswith("Before.\n<!-- all -->\n\n**full: ")
+    assert once.endswith("\n<!-- end of all -->\nAfter.\n")
+    (mine,) = re.findall(r"^\| item-knn \| (.*) \| 1 of 2 \|$", once, re.MULTILINE)[:1]
+    counts = load_counts(comparison.cells[1].folder.ranks)
+    hits = (counts.full_all < 10).mean()
+    assert mine.split(" | ")[0].strip("*") == f"{hits:.4f}".removeprefix("0")
+    results_page.main([str(page), f"all={tmp_path / 'out'}"])
+    assert page.read_text() == once
+    with pytest.raises(SystemExit, match="the page has no place for 'other'"):
+        results_page.main([str(page), f"other={tmp_path / 'out'}"])
 
 
 def test_every_benchmark_says_what_it_measures():

@@ -1,0 +1,1 @@
+"""As much of RecBole as its benchmark calls, without learning; for tests."""
