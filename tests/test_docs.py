@@ -31,6 +31,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
     *GUIDE,
     *MODEL_PAGES,
+    *sorted((ROOT / "docs" / "results").glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 SECTIONS = {
