@@ -60,7 +60,8 @@ def test_all_calls_are_tried(schema):
     assert found == set(CALLS)
 
 
-# Hypothesis warns where a thread of the server uses `random` just while a case is drawn.
+# In tests beartype checks the types, and draws the entries it looks at with `random`, also in the
+# server's threads; Hypothesis takes that for the strategy's doing if a case is drawn just then.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @pytest.mark.parametrize("call", CALLS)
 def test_what_the_document_describes_never_fails(server, schema, call):
