@@ -19,7 +19,7 @@ from cigf.experiment.config import load_experiment
 from cigf.experiment.training import fit_split
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.evidence import FeatureGroup
-from cigf.models.cigf_plus import Term
+from cigf.nn.pair_terms import Term
 from cigf.ranking import rank_counts
 
 WHOLE = "nothing"

@@ -10,8 +10,8 @@ from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.cooccurrence import matrices_of
 from cigf.graph.evidence import FeatureGroup, feature_groups
 from cigf.graph.rehearsals import NOTHING
-from cigf.models.cigf_plus import Term
 from cigf.models.registry import model_entry
+from cigf.nn.pair_terms import Term
 from cigf.testing import RecommenderContract
 from cigf.testing.toy import one_batch, random_matrices
 from models.graph_toys import toy_model
@@ -72,7 +72,7 @@ def test_hidden_purchases_reach_the_embeddings_only_where_nothing_else_does(n_be
         torch.manual_seed(0)
         model(BehaviorGraph.build(matrices), batch).sum().backward()
     assert bool(model.core.user_embedding.grad.abs().sum() > 0) == learns
-    assert model.count_weight.grad.abs().sum() > 0
+    assert model.terms.count_weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("part", [*get_args(FeatureGroup), *get_args(Term)])
@@ -95,13 +95,13 @@ def change(model, part, value):
     groups = feature_groups(3, SMALL["n_coordinates"])
     if part in groups:
         start = sum(list(groups.values())[: list(groups).index(part)])
-        model.touched.layers[0].weight[:, start : start + groups[part]] = value
+        model.terms.touched.layers[0].weight[:, start : start + groups[part]] = value
     elif part == "core":
         model.core.item_embedding.fill_(value)
     elif part == "level":
-        model.level.layers[0].weight.fill_(value)
+        model.terms.level.layers[0].weight.fill_(value)
     elif part == "nearness":
-        model.relation_weight.fill_(value)
-        model.sharpness.fill_(value)
+        model.terms.relation_weight.fill_(value)
+        model.terms.sharpness.fill_(value)
     else:
-        model.count_weight.fill_(value)
+        model.terms.count_weight.fill_(value)

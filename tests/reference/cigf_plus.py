@@ -76,8 +76,8 @@ def user_features(matrices, is_open):
 
 def network(w, x, name="touched"):
     for layer in range(3):
-        x = x @ w[f"{name}.layers.{layer}.weight"].T
-        x = x + w.get(f"{name}.layers.{layer}.bias", 0.0)
+        x = x @ w[f"terms.{name}.layers.{layer}.weight"].T
+        x = x + w.get(f"terms.{name}.layers.{layer}.bias", 0.0)
         x = np.maximum(x, 0) if layer < 2 else x
     return x[..., 0]
 
@@ -87,10 +87,10 @@ def new_scores(model, matrices):
     w = cigf.weights_of(model)
     core = cigf.scores(model.core, matrices, len(matrices) - 1)
     counts = np.stack([np.log(1 + matrix.toarray().sum(0)) for matrix in matrices], -1)
-    weights = np.log1p(np.exp(10 * w["relation_weight"]))
+    weights = np.log1p(np.exp(10 * w["terms.relation_weight"]))
     near = np.log(1e-3 + (relations(model, matrices) * weights).sum((2, 3)))
-    gamma = np.log1p(np.exp(10 * w["sharpness"]))
-    return w["core_weight"] * core + counts @ (10 * w["count_weight"]) + gamma * near
+    gamma = np.log1p(np.exp(10 * w["terms.sharpness"]))
+    return w["terms.core_weight"] * core + counts @ (10 * w["terms.count_weight"]) + gamma * near
 
 
 def lists(model, matrices):

@@ -1,13 +1,12 @@
 """How far downloads are: bars on a terminal, one plain line per file elsewhere."""
 
-import sys
-from types import TracebackType
-
 from rich.console import Console
-from rich.progress import DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, TaskID, TextColumn, TransferSpeedColumn
+
+from cigf.cli.display import Display
 
 
-class DownloadProgress:
+class DownloadProgress(Display):
     """Called with file name, bytes so far and all bytes (or None); a context manager.
 
     Args:
@@ -15,27 +14,13 @@ class DownloadProgress:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(file=sys.stderr, highlight=False)
-        self._tasks: dict[str, TaskID] = {}
-        self._display = Progress(
+        super().__init__(
             TextColumn("{task.description}"),
             DownloadColumn(),
             TransferSpeedColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
+            console=console,
         )
-
-    def __enter__(self) -> "DownloadProgress":
-        self._display.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._display.stop()
+        self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, name: str, done: int, total: int | None) -> None:
         """Show how far a file is."""

@@ -1,15 +1,15 @@
 """How many rows are done: a bar on a terminal, a plain line per tenth elsewhere."""
 
-import sys
 from collections.abc import Iterator
-from types import TracebackType
 
 import polars as pl
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from cigf.cli.display import Display
 
 
-class RowProgress:
+class RowProgress(Display):
     """Counts the rows of a table that passes piece by piece; a context manager.
 
     Args:
@@ -18,32 +18,18 @@ class RowProgress:
     """
 
     def __init__(self, total: int, console: Console | None = None) -> None:
-        self.console = console or Console(file=sys.stderr, highlight=False)
-        self.total = total
-        self._done = 0
-        self._display = Progress(
+        super().__init__(
             TextColumn("{task.completed:,} of {task.total:,} events"),
             BarColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
+            console=console,
             transient=True,
         )
+        self.total = total
+        self._done = 0
         self._task = self._display.add_task("", total=total)
-
-    def __enter__(self) -> "RowProgress":
-        self._display.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._display.stop()
 
     def watch(self, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Pass the pieces on, and show how far they are; of a single piece, nothing."""

@@ -2,15 +2,14 @@
 
 Our own model, not a published one; `docs/models/cigf-plus.md` has its equations and measurements.
 CIGCN and MESI stay its core. Terms are added that see pairs exactly, and all is learned from one
-list per user: a purchase that was hidden from everything, against what she touched and did not
-buy, and against a sample of all else.
+purchase per user that was hidden from everything: a touched item against what else she touched and
+did not buy, a new one against a sample of all that is new, and which of the two it was.
 
 Axes: U users, u of a batch, I items, s sampled items, B behaviors, m touched pairs.
 """
 
-import math
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,14 +22,7 @@ from torch.nn.functional import softplus
 
 from cigf.config import Config
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.evidence import (
-    SMALLEST,
-    Counting,
-    Evidence,
-    FeatureGroup,
-    feature_groups,
-    n_user_features,
-)
+from cigf.graph.evidence import SMALLEST, Counting, Evidence, FeatureGroup
 from cigf.graph.lessons import Lesson
 from cigf.graph.propagation import Normalization
 from cigf.graph.rehearsals import NOTHING, rehearsals
@@ -39,7 +31,7 @@ from cigf.models.base import EVERYONE, Recommender, Representations, Sections, S
 from cigf.models.cigf import CIGF, CIGFConfig
 from cigf.nn.blocks import MESIBlock
 from cigf.nn.heads import MESIHead
-from cigf.nn.pair_network import PairNetwork
+from cigf.nn.pair_terms import EMPTY, PairTerms, Term
 from cigf.ranking import Corrections, RelatedScorer, ScoreFactors, Scorer
 from cigf.shapes import Batch
 
@@ -63,19 +55,6 @@ DEFAULTS: Sections = {
 """Chosen on purchases held out of Taobao-15K's training data."""
 
 Floats = NDArray[np.float32]
-
-LEVEL_SIZE = 16
-"""Width of the two hidden layers of the network for the level of a user's list."""
-
-EMPTY = -10.0
-"""Stands for the logarithm of an empty list's sum."""
-
-QUICK = 10.0
-"""How much faster the few weights of the exact terms move than the networks' under equal steps."""
-
-
-Term = Literal["core", "popularity", "nearness", "level"]
-"""Terms of the target's score that can be left out."""
 
 
 class CIGFPlusConfig(Config):
@@ -136,24 +115,14 @@ class CIGFPlus(Recommender):
             score_scale=config.score_scale,
         )
         self.core = CIGF(core, sizes, generator)
-        n = sizes.n_behaviors
-        self.relation_weight = nn.Parameter(torch.zeros(n, n))
-        self.sharpness = nn.Parameter(torch.full((), math.log(math.e - 1) / QUICK))
-        self.core_weight = nn.Parameter(torch.full((), 0.1))
-        self.count_weight = nn.Parameter(torch.zeros(n))
-        groups = feature_groups(n, config.n_coordinates)
-        n_inputs = sum(groups.values())
-        told = [group not in config.without for group, n in groups.items() for _ in range(n)]
-        self.register_buffer("_told", torch.tensor(told).float(), persistent=False)
-        self.touched = PairNetwork(n_inputs, config.hidden_size, generator, offset=False)
-        self.level = PairNetwork(n_user_features(n) + 1, LEVEL_SIZE, generator)
+        self.terms = PairTerms(
+            sizes.n_behaviors,
+            config.n_coordinates,
+            config.hidden_size,
+            config.without,
+            generator,
+        )
         self._seed = int(torch.randint(1 << 62, (), generator=generator))
-
-    def _has(self, part: Term) -> float:
-        """Return the factor of a term: 0 where it is left out."""
-        return float(part not in self.config.without)
-
-    _told: Tensor
 
     @property
     def head(self) -> MESIHead:
@@ -172,7 +141,7 @@ class CIGFPlus(Recommender):
         return self.core.loss(representations, batch)
 
     def forward(self, graph: BehaviorGraph, batch: Batch) -> Float[Tensor, "B"]:
-        """Cross-entropy of the users' hidden items; and of the core's own lists, by behavior.
+        """The core's losses of the other behaviors, and the target's of the users' hidden items.
 
         Which rehearsal and which sampled items are drawn from torch's global generator.
         """
@@ -203,37 +172,20 @@ class CIGFPlus(Recommender):
             core.item_gates,
             kept["item_terms"],
             Corrections(kept["touched.offsets"], kept["touched.items"], kept["touched.terms"]),
-            core.scale * self._core_factor().item(),
+            core.scale * self.terms.core_factor.item(),
         )
         return RelatedScorer(
             factors,
             [_matrix(kept, f"done.{k}", len(items)) for k in range(n)],
             [_matrix(kept, f"related.{k}", len(items)) for k in range(n)],
-            self._relation_weights().detach().cpu().numpy(),
-            self._gamma().item(),
+            self.terms.relation_weights.detach().cpu().numpy(),
+            self.terms.gamma.item(),
             SMALLEST,
         )
 
     def regularized(self) -> list[nn.Parameter]:
         """Those of the core."""
         return self.core.regularized()
-
-    def _relation_weights(self) -> Float[Tensor, "B B"]:
-        return softplus(QUICK * self.relation_weight)
-
-    def _gamma(self) -> Float[Tensor, ""]:
-        return softplus(QUICK * self.sharpness) * self._has("nearness")
-
-    def _core_factor(self) -> Float[Tensor, ""]:
-        return self.core_weight * self._has("core")
-
-    def _nearness(self, relations: Float[Tensor, "*n B B"]) -> Float[Tensor, "*n"]:
-        """Compute gamma log(eps + sum_kj w_kj r_kj)."""
-        total = relations.flatten(-2) @ self._relation_weights().flatten()
-        return self._gamma() * torch.log(total + SMALLEST)
-
-    def _item_terms(self, counts: Float[Tensor, "n B"]) -> Float[Tensor, "n"]:
-        return counts @ (QUICK * self.count_weight) * self._has("popularity")
 
     def _core_pairs(
         self, core: Representations, rows: Tensor, items: Tensor, behavior: int
@@ -261,25 +213,28 @@ class CIGFPlus(Recommender):
         known = lesson.knows(chosen, sampled)
         stand_for = lesson.n_unknown(chosen).clamp(min=1) / (~known).sum(1).clamp(min=1)
         others = (
-            self._core_factor() * block.scores(last)[who]
-            + self._nearness(lesson.relations(chosen, sampled))
-            + self._item_terms(counts[sampled])
+            self.terms.core_factor * block.scores(last)[who]
+            + self.terms.nearness(lesson.relations(chosen, sampled))
+            + self.terms.popularity(counts[sampled])
             + stand_for.log()[:, None]
         ).masked_fill(known, -torch.inf)
         listed = lesson.listed(chosen)
-        touched, own = self._by_network(listed.features), self._by_network(listed.hidden_features)
+        touched, own = (
+            self.terms.in_list(listed.features),
+            self.terms.in_list(listed.hidden_features),
+        )
         mass = log_sums(
             torch.cat([own.masked_fill(is_new, -torch.inf), touched]),
             torch.cat([torch.arange(len(who), device=own.device), listed.owners]),
             len(who),
         )
         new = (
-            self._core_factor() * self._core_pairs(core, who, hidden, last)
-            + self._item_terms(counts[hidden])
-            + self._nearness(lesson.hidden_relations(chosen))
+            self.terms.core_factor * self._core_pairs(core, who, hidden, last)
+            + self.terms.popularity(counts[hidden])
+            + self.terms.nearness(lesson.hidden_relations(chosen))
         )
         rest = torch.logaddexp(others.logsumexp(1), new.masked_fill(~is_new, -torch.inf))
-        ahead = self._level(lesson.user_features[chosen], mass) - rest.detach()
+        ahead = self.terms.level_of(lesson.user_features[chosen], mass) - rest.detach()
         which = softplus(torch.where(is_new, ahead, -ahead)) * mass.isfinite()
         losses = torch.where(is_new, rest - new, mass - own) + which
         return losses.sum() / max(1, len(losses))
@@ -299,23 +254,6 @@ class CIGFPlus(Recommender):
         positives = self._core_pairs(core, pairs.rows, pairs.positives, behavior)
         loss = sampled_softmax(positives, look_up(others, pairs.rows))
         return self.config.auxiliary_weight * loss
-
-    def _by_network(self, features: Float[Tensor, "n F"]) -> Float[Tensor, "n"]:
-        scores: Tensor = self.touched(features * self._told)
-        return scores
-
-    def _level(
-        self, features: Float[Tensor, "u G"], mass: Float[Tensor, "u"]
-    ) -> Float[Tensor, "u"]:
-        """Compute log sum exp of the scores that a user's list is to have.
-
-        How good the list looks, its own log sum, is part of what decides, and learns nothing here.
-        """
-        seen = mass.detach().clamp(min=EMPTY)
-        seen = seen * self._has("level")
-        known = features * self._has("level")
-        ahead: Tensor = self.level(torch.cat([known, seen[:, None]], 1))
-        return ahead + seen
 
     @property
     def _how(self) -> Counting:
@@ -357,7 +295,7 @@ class CIGFPlus(Recommender):
         values = self._touched_terms(evidence, core, rows, terms)
         counts = torch.from_numpy(evidence.item_counts).to(graph.device)
         kept = {
-            "item_terms": self._item_terms(counts),
+            "item_terms": self.terms.popularity(counts),
             "touched.offsets": _tensor(terms.indptr, torch.int64, graph.device),
             "touched.items": _tensor(terms.indices, torch.int32, graph.device),
             "touched.terms": values,
@@ -388,15 +326,15 @@ class CIGFPlus(Recommender):
         features, relations = map(torch.from_numpy, (evidence.features, evidence.relations))
         network, others = torch.empty(len(pairs)), torch.empty(len(pairs))
         for part in torch.split(torch.arange(len(pairs)), 1 << 16):
-            network[part] = self._by_network(features[pairs[part]].to(device)).cpu()
+            network[part] = self.terms.in_list(features[pairs[part]].to(device)).cpu()
             mine, theirs = owners[part].to(device), items[part].to(device)
-            new = self._core_factor() * self._core_pairs(core, mine, theirs, last)
-            new = new + self._nearness(relations[pairs[part]].to(device))
-            others[part] = (new + self._item_terms(counts[items[part]].to(device))).cpu()
+            new = self.terms.core_factor * self._core_pairs(core, mine, theirs, last)
+            new = new + self.terms.nearness(relations[pairs[part]].to(device))
+            others[part] = (new + self.terms.popularity(counts[items[part]].to(device))).cpu()
         is_open = torch.from_numpy(evidence.is_open)[pairs]
         mass = log_sums(network[is_open], owners[is_open], places.shape[0])
         known = torch.from_numpy(evidence.user_features[rows])
-        shift = self._level(known.to(device), mass.to(device)).cpu() - mass.clamp(min=EMPTY)
+        shift = self.terms.level_of(known.to(device), mass.to(device)).cpu() - mass.clamp(min=EMPTY)
         return ((network + shift[owners] - others) * is_open).to(device)
 
 

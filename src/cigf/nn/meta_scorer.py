@@ -1,19 +1,17 @@
 """MetaScorer: the whole catalog ranked by `MetaHead`, some users and items at a time."""
 
-from copy import copy
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from cigf.nn.meta_head import MetaHead
-from cigf.ranking import Scorer
+from cigf.ranking import NodesScorer
 
 USERS_AT_ONCE, ITEMS_AT_ONCE = 8, 512
 """Pairs whose generated layers are in the cache together."""
 
 
-class MetaScorer(Scorer):
+class MetaScorer(NodesScorer):
     """Scores of one task.
 
     Args:
@@ -25,31 +23,8 @@ class MetaScorer(Scorer):
     def __init__(
         self, head: MetaHead, users: Float[Tensor, "U 2 D"], items: Float[Tensor, "I 2 D"]
     ) -> None:
+        super().__init__(users, items)
         self._head = head
-        self._users = users
-        self._items = items
-
-    def with_users(self, other: Scorer) -> Scorer:
-        """Return these items' scores with another's users; see `Scorer.with_users`."""
-        assert isinstance(other, MetaScorer)  # from the same model
-        mine = copy(self)
-        mine._users = other._users
-        return mine
-
-    @property
-    def n_users(self) -> int:
-        """U."""
-        return len(self._users)
-
-    @property
-    def n_items(self) -> int:
-        """I."""
-        return len(self._items)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the scores are computed."""
-        return self._users.device
 
     @torch.no_grad()
     def block(self, users: Int64[Tensor, "b"]) -> Float[Tensor, "b I"]:

@@ -2,7 +2,7 @@
 
 from cigf.ranking.counts import rank_counts
 from cigf.ranking.factors import Corrections, ScoreFactors
-from cigf.ranking.parts import PartsScorer
+from cigf.ranking.parts import NodesScorer, PartsScorer
 from cigf.ranking.related import RelatedScorer
 from cigf.ranking.scorer import Scorer
 from cigf.ranking.sparse import SparseScorer
@@ -11,6 +11,7 @@ from cigf.ranking.topk import NO_ITEM, Only, top_k
 __all__ = [
     "NO_ITEM",
     "Corrections",
+    "NodesScorer",
     "Only",
     "PartsScorer",
     "RelatedScorer",

@@ -19,31 +19,21 @@ Combine = Callable[[Tensor, Tensor], Tensor]
 """(users' parts (..., F), items' parts (..., _)) -> scores (...), with broadcasting."""
 
 
-class PartsScorer(Scorer):
-    """Scores pairs by a function of a user's and an item's part, which are computed once per node.
+class NodesScorer(Scorer):
+    """What scorers share that keep one tensor per user and one per item.
 
     Args:
-        users: One part per user.
-        items: One part per item.
-        combine: The function.
-        width: About how many numbers `combine` needs for a pair.
+        users: Whatever is known of each user, the first axis is the user's.
+        items: Likewise.
     """
 
-    def __init__(
-        self,
-        users: Float[Tensor, "U F"],
-        items: Float[Tensor, "I _"],
-        combine: Combine,
-        width: int,
-    ) -> None:
+    def __init__(self, users: Float[Tensor, "U *_"], items: Float[Tensor, "I *_"]) -> None:
         self._users = users
         self._items = items
-        self._combine = combine
-        self._pairs_per_chunk = max(1, VALUES_PER_CHUNK // width)
 
     def with_users(self, other: Scorer) -> Scorer:
         """Return these items' scores with another's users; see `Scorer.with_users`."""
-        assert isinstance(other, PartsScorer)  # from the same model
+        assert isinstance(other, type(self))  # from the same model
         mine = copy(self)
         mine._users = other._users
         return mine
@@ -62,6 +52,28 @@ class PartsScorer(Scorer):
     def device(self) -> torch.device:
         """Where the scores are computed."""
         return self._users.device
+
+
+class PartsScorer(NodesScorer):
+    """Scores pairs by a function of a user's and an item's part, which are computed once per node.
+
+    Args:
+        users: One part per user.
+        items: One part per item.
+        combine: The function.
+        width: About how many numbers `combine` needs for a pair.
+    """
+
+    def __init__(
+        self,
+        users: Float[Tensor, "U F"],
+        items: Float[Tensor, "I _"],
+        combine: Combine,
+        width: int,
+    ) -> None:
+        super().__init__(users, items)
+        self._combine = combine
+        self._pairs_per_chunk = max(1, VALUES_PER_CHUNK // width)
 
     @torch.no_grad()
     def block(self, users: Int64[Tensor, "b"]) -> Float[Tensor, "b I"]:
