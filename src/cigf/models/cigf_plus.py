@@ -22,7 +22,14 @@ from torch.nn.functional import softplus
 
 from cigf.config import Config
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.evidence import SMALLEST, Counting, Evidence, FeatureGroup
+from cigf.graph.evidence import (
+    SMALLEST,
+    Counting,
+    Evidence,
+    FeatureGroup,
+    feature_groups,
+    n_user_features,
+)
 from cigf.graph.lessons import Lesson
 from cigf.graph.propagation import Normalization
 from cigf.graph.rehearsals import NOTHING, rehearsals
@@ -115,9 +122,12 @@ class CIGFPlus(Recommender):
             score_scale=config.score_scale,
         )
         self.core = CIGF(core, sizes, generator)
+        groups = feature_groups(sizes.n_behaviors, config.n_coordinates)
         self.terms = PairTerms(
             sizes.n_behaviors,
-            config.n_coordinates,
+            [group not in config.without for group, n in groups.items() for _ in range(n)],
+            n_user_features(sizes.n_behaviors),
+            SMALLEST,
             config.hidden_size,
             config.without,
             generator,

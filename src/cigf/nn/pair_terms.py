@@ -4,7 +4,7 @@ Axes: n pairs, u users, B behaviors, F features of a pair, G of a user.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import torch
@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from cigf.graph.evidence import SMALLEST, FeatureGroup, feature_groups, n_user_features
 from cigf.nn.pair_network import PairNetwork
 
 LEVEL_SIZE = 16
@@ -33,9 +32,11 @@ class PairTerms(nn.Module):
 
     Args:
         n_behaviors: B.
-        n_coordinates: Coordinates of an item among the features of a pair.
+        told: Which of the F features of a touched pair its network may read.
+        n_user_features: G.
+        smallest: Added to a relation before its logarithm is taken.
         hidden_size: Width of the network for touched pairs.
-        without: Groups of its features, and terms, that are left out.
+        without: Terms that are left out.
         generator: Source of the initial weights.
     """
 
@@ -44,22 +45,23 @@ class PairTerms(nn.Module):
     def __init__(
         self,
         n_behaviors: int,
-        n_coordinates: int,
+        told: Sequence[bool],
+        n_user_features: int,
+        smallest: float,
         hidden_size: int,
-        without: Collection[FeatureGroup | Term],
+        without: Collection[str],
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self._without = frozenset(without)
+        self._smallest = smallest
         self.relation_weight = nn.Parameter(torch.zeros(n_behaviors, n_behaviors))
         self.sharpness = nn.Parameter(torch.full((), math.log(math.e - 1) / QUICK))
         self.core_weight = nn.Parameter(torch.full((), 0.1))
         self.count_weight = nn.Parameter(torch.zeros(n_behaviors))
-        groups = feature_groups(n_behaviors, n_coordinates)
-        told = [group not in self._without for group, n in groups.items() for _ in range(n)]
         self.register_buffer("_told", torch.tensor(told).float(), persistent=False)
         self.touched = PairNetwork(len(told), hidden_size, generator, offset=False)
-        self.level = PairNetwork(n_user_features(n_behaviors) + 1, LEVEL_SIZE, generator)
+        self.level = PairNetwork(n_user_features + 1, LEVEL_SIZE, generator)
 
     def _has(self, term: Term) -> float:
         """Return the factor of a term: 0 where it is left out."""
@@ -81,9 +83,9 @@ class PairTerms(nn.Module):
         return softplus(QUICK * self.sharpness) * self._has("nearness")
 
     def nearness(self, relations: Float[Tensor, "*n B B"]) -> Float[Tensor, "*n"]:
-        """Compute gamma log(eps + sum_kj w_kj r_kj)."""
+        """Compute gamma log(smallest + sum_kj w_kj r_kj)."""
         total = relations.flatten(-2) @ self.relation_weights.flatten()
-        return self.gamma * torch.log(total + SMALLEST)
+        return self.gamma * torch.log(total + self._smallest)
 
     def popularity(self, counts: Float[Tensor, "n B"]) -> Float[Tensor, "n"]:
         """Compute <beta, log(1 + n_i)>."""
