@@ -110,3 +110,13 @@ def test_one_behavior_and_the_union_are_graphs_of_their_own():
         torch.testing.assert_close(sums.items, expected.T @ x.users)
     assert graph.only(2) is graph.only(-1)
     assert graph.union() is graph.union()
+
+
+def test_the_union_of_a_large_catalog_keeps_its_pairs():
+    # Many more possible pairs than 32 bits count.
+    users, items, shape = np.array([3, 69_000]), np.array([5, 70_000]), (70_001, 70_003)
+    matrices = [build_matrix(users[[n]], items[[n]], shape) for n in (0, 1)]
+    union = BehaviorGraph.build(matrices).union()
+    for edges, rows, columns in ((union.to_users[0], users, items), (union.to_items[0], items, users)):
+        assert edges.degrees.nonzero()[:, 0].tolist() == rows.tolist()
+        assert edges.indices.tolist() == columns.tolist()

@@ -64,7 +64,8 @@ class Edges:
 def merge_edges(several: Sequence[Edges]) -> Edges:
     """Return the edges that any of several sets over the same nodes has, each once."""
     first = several[0]
-    every = [torch.repeat_interleave(e.degrees) * e.n_columns + e.indices for e in several]
+    # In 64 bits, whatever the edges have: a key is as large as rows times columns.
+    every = [torch.repeat_interleave(e.degrees.long()) * e.n_columns + e.indices for e in several]
     keys = torch.unique(torch.cat(every))
     rows, columns = keys // first.n_columns, keys % first.n_columns
     counts = torch.bincount(rows, minlength=first.n_rows)
