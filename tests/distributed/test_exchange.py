@@ -108,3 +108,17 @@ def test_ranks_that_share_no_machine_share_no_memory(monkeypatch):
     monkeypatch.setattr(memory_module.os, "open", refuse)
     with pytest.raises(OSError, match="another container"):
         on_threads(2, lambda ranks: None, memory=True)
+
+
+@pytest.mark.parametrize("error", [OSError("no memory"), AttributeError("not Linux")])
+def test_where_no_memory_can_be_made_no_rank_waits(monkeypatch, error):
+    def refuse(name):
+        raise error
+
+    def ask(ranks):  # rank 0 alone makes it, and all must know that it cannot
+        with pytest.raises(OSError, match=str(error)):
+            memory_module.MemoryRanks(ranks)
+        return ranks.everyone(bytes([ranks.rank]))
+
+    monkeypatch.setattr(memory_module.os, "memfd_create", refuse)
+    assert on_threads(2, ask, timeout=SHORT) == [[b"\x00", b"\x01"]] * 2

@@ -147,7 +147,7 @@ def _quickest(group: Ranks, launch: Launch, on_gpu: bool) -> Ranks:
         return group
     try:
         return MemoryRanks(group)
-    except (OSError, AttributeError):  # not Linux, or in several containers
+    except OSError:  # not Linux, or in several containers
         return group
 
 

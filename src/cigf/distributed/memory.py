@@ -95,26 +95,25 @@ class MemoryRanks(Ranks):
         return area
 
     def _share(self, n_bytes: int) -> mmap.mmap:
-        """Map memory that rank 0 makes; zeros."""
-        made = os.memfd_create("cigf") if self.rank == 0 else -1
+        """Map memory that rank 0 makes; zeros. Whatever fails on one rank fails on all."""
+        made, found, problem = -1, None, ""
         try:
-            if made >= 0:
-                os.ftruncate(made, n_bytes)
+            try:
+                if self.rank == 0:
+                    made = os.memfd_create("cigf")
+                    os.ftruncate(made, n_bytes)
+            except (OSError, AttributeError) as error:  # AttributeError: not Linux
+                problem = repr(error)
             path = self._group.everyone(f"/proc/{os.getpid()}/fd/{made}".encode())[0].decode()
             try:
-                opened = os.open(path, os.O_RDWR)
-                try:
-                    found = mmap.mmap(opened, n_bytes)
-                finally:
-                    os.close(opened)
-                problem = ""
+                found = _mapped(path, n_bytes)
             except (OSError, ValueError) as error:
-                problem = str(error)
+                problem = problem or repr(error)
             problems = [each.decode() for each in self._group.everyone(problem.encode())]
         finally:
             if made >= 0:
                 os.close(made)
-        if any(problems):
+        if found is None or any(problems):
             raise OSError(next(filter(None, problems)))
         return found
 
@@ -141,6 +140,14 @@ class MemoryRanks(Ranks):
         lost = [each for each in late if self._given_up[each] or not _lives(self._pids[each])]
         if lost:
             raise RankLostError(f"rank {lost[0]} of {self.size} has ended", lost[0])
+
+
+def _mapped(path: str, n_bytes: int) -> mmap.mmap:
+    opened = os.open(path, os.O_RDWR)
+    try:
+        return mmap.mmap(opened, n_bytes)
+    finally:
+        os.close(opened)
 
 
 def _lives(pid: int) -> bool:
