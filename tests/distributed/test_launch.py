@@ -1,6 +1,8 @@
 """What torchrun says, and who tells why a run ended."""
 
 import signal
+from datetime import timedelta
+from socket import socket
 from threading import Thread
 
 import pytest
@@ -38,6 +40,27 @@ def test_without_a_launcher_there_is_none():
 def test_numbers_must_be_numbers():
     with pytest.raises(ConfigError, match=r"environment: RANK, WORLD_SIZE .* whole numbers"):
         Launch.of({**ENVIRONMENT, "RANK": "first"})
+
+
+@pytest.mark.parametrize(
+    "change", [{"RANK": "5"}, {"RANK": "-1"}, {"MASTER_PORT": "0"}, {"MASTER_PORT": "65536"}]
+)
+def test_numbers_must_be_possible(change):
+    ((name, value),) = change.items()
+    with pytest.raises(ConfigError, match=rf"environment: .*{name} {value}.* from 0 to WORLD_SIZE"):
+        Launch.of({**ENVIRONMENT, **change})
+
+
+@pytest.mark.parametrize("rank", [0, 1])  # the one that waits, the one that comes
+def test_ranks_that_do_not_meet_say_where(monkeypatch, rank):
+    monkeypatch.setattr(module, "TIMEOUT", timedelta(seconds=0.2))
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = Launch(rank, 2, rank, 2, "127.0.0.1", port, False, 0, "")
+    message = rf"rank {rank} of 2 did not meet all others at 127\.0\.0\.1:{port} \(.*start all of"
+    with pytest.raises(RankLostError, match=message), module.open_ranks(launch):
+        pass
 
 
 @pytest.fixture

@@ -117,6 +117,9 @@ def test_the_union_of_a_large_catalog_keeps_its_pairs():
     users, items, shape = np.array([3, 69_000]), np.array([5, 70_000]), (70_001, 70_003)
     matrices = [build_matrix(users[[n]], items[[n]], shape) for n in (0, 1)]
     union = BehaviorGraph.build(matrices).union()
-    for edges, rows, columns in ((union.to_users[0], users, items), (union.to_items[0], items, users)):
+    for edges, rows, columns in (
+        (union.to_users[0], users, items),
+        (union.to_items[0], items, users),
+    ):
         assert edges.degrees.nonzero()[:, 0].tolist() == rows.tolist()
         assert edges.indices.tolist() == columns.tolist()

@@ -68,7 +68,7 @@ class Launch:
             return None
         run = environment.get("TORCHELASTIC_RUN_ID", "none")
         try:
-            return cls(
+            found = cls(
                 rank=int(environment["RANK"]),
                 size=int(environment["WORLD_SIZE"]),
                 local_rank=int(environment.get("LOCAL_RANK", "0")),
@@ -79,11 +79,26 @@ class Launch:
                 restarts=int(environment.get("TORCHELASTIC_RESTART_COUNT", "0")),
                 identity=f"{run}@{os.uname().nodename}:{os.getppid()}",
             )
+            return found._checked()
         except ValueError as error:
             raise ConfigError(
                 f"environment: RANK, WORLD_SIZE and the like must be whole numbers ({error}); "
                 "start with torchrun, or unset them"
             ) from None
+
+    def _checked(self) -> "Launch":
+        """Return this launch if it can be one.
+
+        Raises:
+            ConfigError: Numbers are out of range.
+        """
+        if 0 <= self.rank < self.size and 0 < self.port < 1 << 16:
+            return self
+        raise ConfigError(
+            f"environment: RANK {self.rank}, WORLD_SIZE {self.size}, MASTER_PORT {self.port}: a "
+            "rank is from 0 to WORLD_SIZE - 1, a port from 1 to 65535; start with torchrun, or "
+            "unset them"
+        )
 
 
 @contextmanager
@@ -98,18 +113,19 @@ def open_ranks(launch: Launch, device: torch.device | None = None) -> Iterator[R
         RankLostError: Another rank has ended.
         QuietError: The run cannot go on, and rank 0 tells why.
     """
-    store = _store(launch)
-    _raise_on_sigterm()
     on_gpu = device is not None and device.type == "cuda"
-    if on_gpu:
-        torch.cuda.set_device(launch.local_rank)
-    distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-        store=PrefixStore("group", store),
-        rank=launch.rank,
-        world_size=launch.size,
-        timeout=TIMEOUT,
-    )
+    with _explained(launch):
+        store = _store(launch)
+        _raise_on_sigterm()
+        if on_gpu:
+            torch.cuda.set_device(launch.local_rank)
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+            store=PrefixStore("group", store),
+            rank=launch.rank,
+            world_size=launch.size,
+            timeout=TIMEOUT,
+        )
     ranks: Ranks | None = None
     try:
         assert distributed.group.WORLD is not None
@@ -127,6 +143,18 @@ def open_ranks(launch: Launch, device: torch.device | None = None) -> Iterator[R
         raise
     finally:
         _close()
+
+
+@contextmanager
+def _explained(launch: Launch) -> Iterator[None]:
+    try:
+        yield
+    except distributed.DistError as error:
+        raise RankLostError(
+            f"rank {launch.rank} of {launch.size} did not meet all others at "
+            f"{launch.address}:{launch.port} ({str(error).splitlines()[0]}); start all of them "
+            "with torchrun, or unset RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT to run alone"
+        ) from None
 
 
 def _store(launch: Launch) -> Store:
