@@ -107,6 +107,35 @@ def test_partitioned_parquet_is_one_log(tmp_path: Path) -> None:
     assert sorted(rows_of(tmp_path)) == sorted(EXPECTED)
 
 
+def test_a_folder_s_name_does_not_outvote_a_column_of_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "user=alice" / "behavior=view" / "date=2020-01-01"
+    folder.mkdir(parents=True)
+    source = frame().rename({"user_id": "uid", "timestamp": "ts"})
+    source.write_parquet(folder / "part-0.parquet")
+    assert rows_of(tmp_path) == EXPECTED
+    asked = rows_of(tmp_path, ReadOptions(user_col="user"))
+    assert [row[1:] for row in asked] == [row[1:] for row in EXPECTED]
+    assert {row[0] for row in asked} == {"alice"}
+
+
+def test_ids_in_the_names_of_folders_stay_text(tmp_path: Path) -> None:
+    for name in ("017", "17", "a%2Fb", "__HIVE_DEFAULT_PARTITION__"):
+        folder = tmp_path / f"user_id={name}"
+        folder.mkdir()
+        frame().drop("user_id").head(1).write_parquet(folder / "part-0.parquet")
+    log = read_events(tmp_path, ReadOptions(on_error="skip"))
+    assert log.events["user_id"].to_list() == ["017", "17", "a/b"]
+    assert log.dropped == {"user_id missing": 1}
+
+
+def test_a_folder_that_links_back_is_read_once(tmp_path: Path) -> None:
+    inner = tmp_path / "2025"
+    inner.mkdir()
+    frame().write_parquet(inner / "part-0.parquet")
+    (inner / "again").symlink_to(tmp_path, target_is_directory=True)
+    assert rows_of(tmp_path) == EXPECTED
+
+
 def test_a_log_without_times_has_none() -> None:
     assert not read_events(frame().drop("timestamp"), OPTIONS).has_times
 

@@ -24,9 +24,23 @@ NO_BEHAVIOR = -2
 
 def wanted_columns(names: Sequence[str], options: ReadOptions) -> list[str]:
     """Return the columns of a source that may be of use, in its order."""
-    asked = {options.user_col, options.item_col, options.behavior_col, options.time_col}
-    asked |= {find_column(names, standard) for standard in COLUMN_OPTIONS}
+    asked = _named(options) | {find_column(names, standard) for standard in COLUMN_OPTIONS}
     return [name for name in names if name in asked]
+
+
+def stand_ins(own: Sequence[str], others: Sequence[str], options: ReadOptions) -> list[str]:
+    """Return which of some names besides a file's own columns are columns, too.
+
+    Those that the options name, and those that stand for what no own column stands for: a folder's
+    name is no reason to pass over what the file says.
+    """
+    lacking = [standard for standard in COLUMN_OPTIONS if find_column(own, standard) is None]
+    found = _named(options) | {find_column(others, standard) for standard in lacking}
+    return [name for name in others if name in found and name not in own]
+
+
+def _named(options: ReadOptions) -> set[str | None]:
+    return {options.user_col, options.item_col, options.behavior_col, options.time_col}
 
 
 def choose_columns(

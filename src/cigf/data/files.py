@@ -4,9 +4,11 @@ import glob
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import polars as pl
 
+from cigf.data.columns import stand_ins
 from cigf.data.delimited import read_delimited
 from cigf.data.json_lines import read_json_lines
 from cigf.data.options import ReadOptions
@@ -23,6 +25,9 @@ PARQUET_FILES = (".parquet", ".pq")
 DATABASES = (".db", ".sqlite", ".sqlite3")
 READABLE = (*DELIMITED, *JSON_LINES, *PARQUET_FILES, *DATABASES)
 
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+"""A folder's value where there is none."""
+
 
 def find_files(source: str | Path) -> list[Path]:
     """Return the files that a path, a folder (with those in it) or a glob stands for, sorted.
@@ -32,7 +37,7 @@ def find_files(source: str | Path) -> list[Path]:
     """
     path = Path(source)
     if _exists(path) and path.is_dir():
-        found = sorted(_files_in(path))
+        found = sorted(_files_in(path, set()))
         if not found:
             raise DataError(f"{path}: a folder without event files ({', '.join(READABLE)})")
         return found
@@ -45,13 +50,16 @@ def find_files(source: str | Path) -> list[Path]:
     return found
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
-    """Yield the readable files of a folder and the folders in it, but for hidden ones."""
-    for path in folder.iterdir():
+def _files_in(folder: Path, known: set[Path]) -> Iterator[Path]:
+    """Yield the readable files of a folder and the folders in it, but for hidden and known ones."""
+    if folder.resolve() in known:
+        return  # a link to where its files were found before, or to a folder that it is in
+    known.add(folder.resolve())
+    for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_")):
             continue  # what Spark and others keep there, such as _temporary
         if path.is_dir():
-            yield from _files_in(path)
+            yield from _files_in(path, known)
         elif path.is_file() and file_format(path) in READABLE:
             yield path
 
@@ -83,7 +91,7 @@ def read_file(path: Path, options: ReadOptions, log: ReadLog, wanted: Wanted) ->
     if suffix in JSON_LINES:
         return read_json_lines(path, log)
     if suffix in PARQUET_FILES:
-        return _read_parquet(path, wanted)
+        return _read_parquet(path, options, wanted)
     if suffix in DATABASES:
         return read_sqlite(path, options.query)
     raise DataError(
@@ -92,7 +100,7 @@ def read_file(path: Path, options: ReadOptions, log: ReadLog, wanted: Wanted) ->
     )
 
 
-def _read_parquet(path: Path, wanted: Wanted) -> Table:
+def _read_parquet(path: Path, options: ReadOptions, wanted: Wanted) -> Table:
     check_content(path, PARQUET, "a Parquet file")
 
     def read() -> Iterator[pl.DataFrame]:
@@ -100,10 +108,23 @@ def _read_parquet(path: Path, wanted: Wanted) -> Table:
             yield from scanned(lazy.select(wanted(columns)))()
 
     with _explained(path):
-        # Folders named such as behavior=buy are columns.
-        lazy = pl.scan_parquet(path, hive_partitioning=True)
+        lazy = pl.scan_parquet(path, hive_partitioning=False)
         columns = lazy.collect_schema().names()
+    folders = _folder_columns(path)
+    used = stand_ins(columns, list(folders), options)
+    lazy = lazy.with_columns(pl.lit(folders[name], pl.String).alias(name) for name in used)
+    columns += used
     return Table(read, tuple(columns), str(path), "row", 1)
+
+
+def _folder_columns(path: Path) -> dict[str, str | None]:
+    """Return what the names of a file's folders say, such as behavior=buy (Hive's partitions).
+
+    As text, because a number may be an id with leading zeros.
+    """
+    named = [part.split("=", 1) for part in path.parts[:-1] if "=" in part]
+    values = {unquote(name): unquote(value) for name, value in named}
+    return {name: None if value == _NULL else value for name, value in values.items()}
 
 
 @contextmanager
