@@ -117,6 +117,9 @@ def test_of_two_checkpoints_the_later_one_counts(dataset, killed, tmp_path):
     (stopped / "last-shards.json").write_bytes(pointer)
     checkpoints = Checkpoints(stopped, shards.metadata["fingerprint"])
     assert checkpoints._load("last")[0].epoch == 3
+    (stopped / "last.safetensors").write_bytes(b"half")
+    with pytest.raises(ArtifactError, match=r"last\.safetensors: not a readable checkpoint"):
+        checkpoints._load("last")
     (stopped / "last.safetensors").unlink()
     assert checkpoints._load("last")[0].epoch == 1
 

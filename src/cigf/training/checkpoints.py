@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cigf.errors import ArtifactError
 from cigf.storage import new_file
-from cigf.training.shards import ShardFolder, find_shards, forget_shards, read_shards
+from cigf.training.shards import (
+    ShardFolder,
+    explain_damage,
+    find_shards,
+    forget_shards,
+    read_shards,
+)
 
 FORMAT = 1
 
@@ -116,10 +122,9 @@ class Checkpoints:
         path, shards = self._path(name), find_shards(self._folder, name)
         if shards is None or not path.exists():
             return shards or (path if path.exists() else None)
-        with safe_open(path, framework="pt") as file:
-            single = Progress(**json.loads((file.metadata() or {})["progress"]))
-        in_shards = Progress(**shards.progress)
-        later = (in_shards.epoch, in_shards.step) > (single.epoch, single.step)
+        with explain_damage(path), safe_open(path, framework="pt") as file:
+            single = json.loads((file.metadata() or {})["progress"])
+        later = _place(shards.progress) > _place(single)
         return shards if later else path
 
     def _load(self, name: str) -> tuple[Progress, dict[str, Tensor]]:
@@ -128,14 +133,9 @@ class Checkpoints:
             self._check(found.path, found.metadata)
             return Progress(**found.progress), read_shards(found)
         path = self._path(name)
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise ArtifactError(
-                f"{path}: not a readable checkpoint ({error}); train again with --force"
-            ) from None
+        with explain_damage(path), safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         self._check(path, metadata)
         return Progress(**json.loads(metadata["progress"])), tensors
 
@@ -149,6 +149,11 @@ class Checkpoints:
                 f"{path}: this checkpoint is of other data or another configuration; "
                 "resume with those it was made with, or train again with --force"
             )
+
+
+def _place(progress: Mapping[str, Any]) -> tuple[int, int]:
+    """How far a run was."""
+    return progress["epoch"], progress["step"]
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

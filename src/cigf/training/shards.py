@@ -115,6 +115,8 @@ class explain_damage:  # used as a function
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None:
+            return  # without the import below, which takes a second
         damaged = (SafetensorError, OSError, KeyError, ValueError)
         from torch.distributed.checkpoint.api import CheckpointException
 
