@@ -34,46 +34,6 @@ DatasetArgument = Annotated[
 ]
 
 
-_HOW = "How the log is read"
-EventsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="EVENTS",
-        help="Files, folders or globs (CSV, TSV, Parquet, JSON Lines, SQLite; .gz and .zst), "
-        "or database URIs.",
-    ),
-]
-MapValues = Annotated[
-    str | None,
-    typer.Option("--map", rich_help_panel=_HOW, help="Values to behaviors: pv=view,fav=cart."),
-]
-UserColumn = Annotated[
-    str | None, typer.Option(rich_help_panel=_HOW, help="Column of the user ids.")
-]
-ItemColumn = Annotated[
-    str | None, typer.Option(rich_help_panel=_HOW, help="Column of the item ids.")
-]
-BehaviorColumn = Annotated[
-    str | None, typer.Option(rich_help_panel=_HOW, help="Column of the behaviors.")
-]
-TimeColumn = Annotated[
-    str | None, typer.Option(rich_help_panel=_HOW, help='Column of the times; "" does without.')
-]
-ColumnNames = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_HOW, help="Column names of CSV files without a header."),
-]
-DefaultBehavior = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_HOW, help="Behavior of logs that have no such column."),
-]
-Query = Annotated[str | None, typer.Option(rich_help_panel=_HOW, help="SQL query for databases.")]
-Connection = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_HOW, help="Database URI, such as sqlite:///shop.db."),
-]
-
-
 def words(text: str | None) -> tuple[str, ...] | None:
     """Split "view,cart,buy" into its words; None stays None."""
     if text is None:
@@ -111,15 +71,3 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
 def given(**values: object) -> dict[str, object]:
     """Return the options that were given, so that defaults stand in one place only."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def given_sources(events: list[str] | None, connection: str | None) -> list[str]:
-    """Return the sources of an event log.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    sources = [*(events or []), *([connection] if connection else [])]
-    if not sources:
-        raise ConfigError("EVENTS: none given; name at least one file, or a --connection")
-    return sources

@@ -4,34 +4,15 @@ from typing import Annotated
 
 import typer
 
-from cigf.cli.options import (
-    BehaviorColumn,
-    ColumnNames,
-    Connection,
-    DefaultBehavior,
-    EventsArgument,
-    Force,
-    ItemColumn,
-    Json,
-    MapValues,
-    OnError,
-    Out,
-    Query,
-    SplitName,
-    TimeColumn,
-    UserColumn,
-    given,
-    given_sources,
-    pairs,
-    words,
-)
+from cigf.cli.log_options import Log, reads_log
+from cigf.cli.options import Force, Json, Out, SplitName, given, words
 
 _CUT = "How it is cleaned and split"
 
 
+@reads_log
 def prepare(
     out: Out,
-    events: EventsArgument = None,
     behaviors: Annotated[
         str | None,
         typer.Option(
@@ -43,16 +24,8 @@ def prepare(
     test: Annotated[
         str | None, typer.Option(help="File of held-out target pairs: user_id, item_id.")
     ] = None,
-    map_: MapValues = None,
-    user_col: UserColumn = None,
-    item_col: ItemColumn = None,
-    behavior_col: BehaviorColumn = None,
-    time_col: TimeColumn = None,
-    columns: ColumnNames = None,
-    default_behavior: DefaultBehavior = None,
-    query: Query = None,
-    connection: Connection = None,
-    on_error: OnError = "fail",
+    *,
+    log: Log,
     split: SplitName = None,
     min_interactions: Annotated[
         int | None,
@@ -89,19 +62,9 @@ def prepare(
     from cigf.data.options import PrepareOptions
     from cigf.data.prepare import prepare as prepare_dataset
 
-    sources = given_sources(events, connection)
     chosen = given(
         behaviors=words(behaviors),
         target=target,
-        mapping=pairs("--map", map_),
-        user_col=user_col,
-        item_col=item_col,
-        behavior_col=behavior_col,
-        time_col=time_col,
-        column_names=words(columns),
-        default_behavior=default_behavior,
-        on_error=on_error,
-        query=query,
         split=split,
         min_interactions=min_interactions,
         min_behavior=min_behavior,
@@ -112,5 +75,6 @@ def prepare(
         seed=seed,
         force=force,
     )
-    report = prepare_dataset(sources, out, PrepareOptions.parse(chosen), test)
+    options = PrepareOptions.parse({**log.options, **chosen})
+    report = prepare_dataset(log.sources, out, options, test)
     print_prepared(out, report, json)

@@ -6,49 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from cigf.cli.options import (
-    BehaviorColumn,
-    ColumnNames,
-    Connection,
-    DefaultBehavior,
-    Device,
-    EventsArgument,
-    Force,
-    ItemColumn,
-    Json,
-    MapValues,
-    OnError,
-    Out,
-    Query,
-    RunArgument,
-    TimeColumn,
-    UserColumn,
-    given,
-    given_sources,
-    pairs,
-    words,
-)
+from cigf.cli.log_options import Log, reads_log
+from cigf.cli.options import Device, Force, Json, Out, RunArgument
 from cigf.cli.output import print_json, print_next, print_table, say
 
 
+@reads_log
 def update(
     run: RunArgument,
     out: Out,
-    events: EventsArgument = None,
     epochs: Annotated[int, typer.Option(min=1, help="How long training goes on.")] = 5,
     dataset: Annotated[
         Path | None, typer.Option(help="Dataset of the run.", show_default="where it was")
     ] = None,
-    map_: MapValues = None,
-    user_col: UserColumn = None,
-    item_col: ItemColumn = None,
-    behavior_col: BehaviorColumn = None,
-    time_col: TimeColumn = None,
-    columns: ColumnNames = None,
-    default_behavior: DefaultBehavior = None,
-    query: Query = None,
-    connection: Connection = None,
-    on_error: OnError = "fail",
+    *,
+    log: Log,
     bootstrap: Annotated[
         int, typer.Option(min=0, help="Resamplings for the interval of the difference; 0: none.")
     ] = 1000,
@@ -61,28 +33,16 @@ def update(
     The run is only read; the new one appears when it is complete. With --force it may take the
     old one's place. Example: cigf update RUN today.csv --out RUN2
     """
-    sources = given_sources(events, connection)
     from cigf.cli.progress import TrainingProgress
     from cigf.data.options import ReadOptions
     from cigf.experiment.updating import update_run
 
-    chosen = given(
-        mapping=pairs("--map", map_),
-        user_col=user_col,
-        item_col=item_col,
-        behavior_col=behavior_col,
-        time_col=time_col,
-        column_names=words(columns),
-        default_behavior=default_behavior,
-        on_error=on_error,
-        query=query,
-    )
     with closing(TrainingProgress("none")) as progress:
         result = update_run(
             run,
-            sources,
+            log.sources,
             out,
-            ReadOptions.parse(chosen),
+            ReadOptions.parse(log.options),
             dataset=dataset,
             epochs=epochs,
             device=device,
