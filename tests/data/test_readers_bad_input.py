@@ -15,7 +15,7 @@ from reading_toys import (
     zst,
 )
 
-from cigf.data.options import ReadOptions
+from cigf.data.options import PrepareOptions, ReadOptions
 from cigf.data.readers import read_events
 from cigf.errors import DataError
 
@@ -224,10 +224,12 @@ def test_unknown_behaviors_are_counted_and_a_mapping_is_suggested() -> None:
     message = (
         r"data frame: unknown behavior 'vieww' \(2 rows\), 'share' \(1 row\); did you mean view\? "
         r"\(behaviors: view, cart, buy\); map it with --map vieww=view, leave it out with "
-        r"--map vieww=, or name it in --behaviors when the data are prepared"
+        r"--map vieww=, or "
     )
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=f"{message}prepare and train anew with it in --behaviors"):
         read_events(source, OPTIONS)
+    with pytest.raises(DataError, match=f"{message}name it in --behaviors"):
+        read_events(source, PrepareOptions())
     with pytest.raises(DataError, match=r"holds no events that can be used \(left out: unknown b"):
         read_events(source, ReadOptions(on_error="skip"))
 
@@ -253,7 +255,11 @@ def test_many_unknown_behaviors_are_not_all_listed() -> None:
             {"mapping": {"pv": "vieww"}},
             r"--map pv=vieww: 'vieww' is not among .*; did you mean view\?",
         ),
-        ({"default_behavior": "by"}, r"default behavior by: 'by' is not among the behaviors"),
+        (
+            {"default_behavior": "by"},
+            r"default behavior by: 'by' is not among the behaviors; did you mean buy\? "
+            r"\(behaviors: view, cart, buy\); choose one of them, or prepare and train anew",
+        ),
         ({"target": "sale"}, r"target 'sale' is not among the behaviors \(behaviors: view, cart"),
         ({"target": "buyy"}, r"target 'buyy' is not among the behaviors; did you mean buy\?"),
         ({"behaviors": ("buy", "buy")}, r"behaviors: buy given more than once"),

@@ -126,7 +126,7 @@ def behavior_meanings(
     meanings = {v: translate_behavior(v, behaviors.names, options.mapping) for v in counts}
     unknown = {v: counts[v] for v, meaning in meanings.items() if meaning is None}
     if unknown:
-        _report_unknown(unknown, source, behaviors, log)
+        _report_unknown(unknown, source, options, behaviors, log)
     log.dropped.update(_mapped_away(counts, meanings))
     index = {name: place for place, name in enumerate(behaviors)}
     meant = [
@@ -158,7 +158,11 @@ def _mapped_away(counts: Mapping[str, int], meanings: Mapping[str, str | None]) 
 
 
 def _report_unknown(
-    unknown: Mapping[str, int], source: str, behaviors: Behaviors, log: ReadLog
+    unknown: Mapping[str, int],
+    source: str,
+    options: ReadOptions,
+    behaviors: Behaviors,
+    log: ReadLog,
 ) -> None:
     most = sorted(unknown, key=lambda value: (-unknown[value], value))
     total = sum(unknown.values())
@@ -175,7 +179,7 @@ def _report_unknown(
     raise DataError(
         f"{source}: unknown behavior {shown}{more}{hint} (behaviors: "
         f"{', '.join(behaviors)}); map it with --map {most[0]}={meant}, leave it out with "
-        f"--map {most[0]}=, or name it in --behaviors when the data are prepared"
+        f"--map {most[0]}=, or {options.other_behaviors}"
     )
 
 
@@ -191,5 +195,6 @@ def check_mapping(options: ReadOptions, behaviors: Behaviors) -> None:
         if name and name not in behaviors.names:
             raise DataError(
                 f"{option}{name}: {name!r} is not among the behaviors"
-                f"{did_you_mean(name, behaviors)} (behaviors: {', '.join(behaviors)})"
+                f"{did_you_mean(name, behaviors)} (behaviors: {', '.join(behaviors)}); "
+                f"choose one of them, or {options.other_behaviors}"
             )

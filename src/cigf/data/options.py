@@ -1,6 +1,6 @@
 """Options of reading and preparing an event log: each is described here and nowhere else."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -11,6 +11,9 @@ from cigf.errors import DataError, did_you_mean
 
 class ReadOptions(Config):
     """How an event log is to be understood."""
+
+    other_behaviors: ClassVar[str] = "prepare and train anew with it in --behaviors"
+    """What a user can do about a behavior that is none of these."""
 
     behaviors: tuple[str, ...] = ("view", "cart", "buy")
     """Behavior names in funnel order, shallow to deep; the last is the target unless `target` says
@@ -58,6 +61,9 @@ class ReadOptions(Config):
 
 class PrepareOptions(ReadOptions):
     """How a dataset is made from an event log."""
+
+    other_behaviors: ClassVar[str] = "name it in --behaviors"
+    """See `ReadOptions`, which are those of events for a model that is trained already."""
 
     split: Literal["test_file", "last", "time", "random", "none"] | None = None
     """How test pairs are chosen; None: the given test file, else the last target pair of each user
