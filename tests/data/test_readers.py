@@ -192,3 +192,21 @@ def test_test_pairs_need_no_behavior_and_no_time() -> None:
     assert pairs.events.rows() == [(3, "z", "buy")]
     pairs = read_test_pairs(pl.DataFrame({"user": [3], "item": ["z"], "action": ["pv"]}), options)
     assert pairs.events.rows() == [(3, "z", "view")]
+
+
+def test_remarks_about_ids_name_the_source_that_has_them(tmp_path: Path) -> None:
+    lines = csv().splitlines()
+    head, rows = lines[0], lines[1:]
+    blanks = [f" {row}" for row in rows[:2]]
+    first = write(tmp_path / "a.csv", "\n".join([head, *blanks]))
+    second = write(tmp_path / "b.csv", "\n".join([head, *rows]))
+    (remark,) = read_events([first, second], OPTIONS).warnings
+    assert remark.startswith(f"{first}: user_id: 2 ids had blanks around them")
+
+
+def test_a_source_without_good_rows_decides_nothing(tmp_path: Path) -> None:
+    numbers = pl.DataFrame({"user": [1, 2], "item": [3, 4], "behavior": ["view", "buy"]})
+    bad = pl.DataFrame({"user": ["x", "y"], "item": [None, None], "behavior": ["view", "buy"]})
+    log = read_events([numbers, bad], ReadOptions(on_error="skip"))
+    assert log.events["user_id"].to_list() == [1, 2]
+    assert log.warnings == ()

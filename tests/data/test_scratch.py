@@ -34,3 +34,8 @@ def test_few_rows_need_no_file(tmp_path: Path) -> None:
     store = RowStore(Scratch(tmp_path / "not there", 5))
     store.append(np.arange(5))
     assert len(list(store.blocks())) == 1
+
+
+def test_all_stores_together_hold_no_more_rows_than_they_may() -> None:
+    scratch = Scratch(memory_rows=4)
+    assert [scratch.hold(n) for n in (3, 3, 1, 1, 0)] == [True, False, True, False, True]

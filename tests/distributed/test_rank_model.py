@@ -94,6 +94,30 @@ def test_losses_and_gradients(name, options, n_ranks, kernels):
                     torch.testing.assert_close(gradients[parameter], p.grad, **tolerance)
 
 
+def test_rows_of_half_precision_are_those_of_one_process():
+    options = {**DEEP, "embedding_size": 8}  # a width that kernels halve
+    model = build(options=options)
+    batch = next(sampler(model).epoch(0))
+    graph = BehaviorGraph.build(MATRICES)
+
+    def ask(ranks):
+        partition = Partition.by_edges(MATRICES, ranks.size)
+        part = RankModel(build(options=options), partition, ranks)
+        found = part(RankGraph.of(MATRICES, partition, ranks).in_halves(), batch)
+        found.sum().backward()
+        return found.detach(), whole_gradients(part)
+
+    with compiled.switched(on=True):
+        single, half = model(graph, batch), model(graph.in_halves(), batch)
+        half.sum().backward()
+        assert not torch.allclose(single, half, rtol=1e-6)
+        for found, gradients in on_threads(2, ask):
+            torch.testing.assert_close(found, half.detach(), rtol=1e-6, atol=0.0)
+            for name, p in model.named_parameters():
+                # On the way back rows are of single precision.
+                torch.testing.assert_close(gradients[name], p.grad, rtol=0.0, atol=2e-3)
+
+
 def graph_of(dtype):
     graph = BehaviorGraph.build(MATRICES)
     return as_type(graph, dtype)
