@@ -41,14 +41,16 @@ from benchmarks import (
     bench_soak,
     rank_steps,
     results_page,
+    scale_model,
     scale_parts,
 )
 from benchmarks.__main__ import MODULES, main
 from benchmarks.bench_epoch import full_loss
-from benchmarks.common import Figure, Options, trained_run
+from benchmarks.common import ROOT, Figure, Options, trained_run
 from benchmarks.load import as_fast_as_possible, at_rate, get
 from benchmarks.power_law import IJCAI, TAOBAO, Size, write_dataset
 from benchmarks.process import measure
+from benchmarks.scale_model import Shape
 from benchmarks.served import Served
 from benchmarks.shop import small_artifact
 from benchmarks.straightforward import Straightforward, sample, step_seconds
@@ -459,6 +461,23 @@ def test_scale_measures_every_piece(tmp_path, monkeypatch):
     measured = [figure for figure in figures if figure.unit in ("s", "GB")]
     assert all(figure.value > 0 for figure in measured)
     assert sum("peak memory" in figure.name for figure in figures) == 10
+
+
+def test_the_page_about_scaling_says_what_the_formulas_say():
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    table = page.partition("## What fits where")[2].partition("## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    shapes = [
+        Shape(147_894, 99_037, 4, 7_700_000, layers=4),
+        Shape(423_423, 874_328, 4, 36_200_000, layers=3),
+        Shape(1_750_000, 3_620_000, 4, 150_000_000, layers=3),
+        Shape(11_700_000, 24_100_000, 4, 1_000_000_000, layers=3),
+    ]
+    formulas = scale_model.training_bytes, scale_model.ranking_bytes, scale_model.encoding_bytes
+    for (_, _, layers, *said), shape in zip(rows[2:], shapes, strict=True):
+        sizes = [formula(shape) / 2**30 for formula in formulas]
+        assert said == [f"{size:.{1 if size < 5 else 0}f} GB" for size in sizes]
+        assert int(layers) == shape.layers
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
