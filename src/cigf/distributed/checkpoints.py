@@ -3,6 +3,7 @@
 The files and what they mean are in `training.shards`.
 """
 
+import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -98,6 +99,19 @@ class RankCheckpoints(Checkpoints):
             write_json(pointer(self._folder, name), values)
             forget_shards(self._folder, name, keep=target.name)
             self._path(name).unlink(missing_ok=True)
+
+    def _where(self, name: str) -> Path | ShardFolder | None:
+        """Return what rank 0 finds: other machines may see a shared folder a little later.
+
+        Ranks that disagreed would wait for each other without end.
+        """
+        found = super()._where(name) if self._ranks.rank == 0 else None
+        metadata = found.metadata if isinstance(found, ShardFolder) else None
+        said = self._ranks.everyone(json.dumps([found is not None, metadata]).encode())[0]
+        there, metadata = json.loads(said)
+        if metadata is not None:
+            return ShardFolder(self._folder / metadata["folder"], metadata)
+        return self._path(name) if there else None
 
     def _load_own(
         self, name: str, model: RankModel, optimizer: torch.optim.Optimizer | None
