@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from cigf.training.memory import kept_memory
+
 COUNT = """
 import resource, torch
 from cigf.training.memory import kept_memory
@@ -32,3 +34,12 @@ def test_steps_cause_no_page_faults_while_freed_memory_is_kept():
     )
     before, kept, after = map(int, done.stdout.split())
     assert kept < before / 10 < after
+
+
+def test_where_the_c_library_has_no_name_nothing_is_kept(monkeypatch):
+    def refuse(name):
+        raise TypeError("argument of type 'NoneType' is not iterable")
+
+    monkeypatch.setattr("ctypes.CDLL", refuse)
+    with kept_memory():
+        pass
