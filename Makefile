@@ -13,7 +13,7 @@ help:
 	@echo "make test    set up, run all checks and tests"
 	@echo "make data    tests on real data sets (CIGF_DATA or ../shared/data); minutes"
 	@echo "make bench   benchmarks on real data; minutes"
-	@echo "make bench-scale  benchmarks on synthetic logs of up to 36 million pairs; half an hour"
+	@echo "make bench-scale  benchmarks on synthetic logs of up to 100 million pairs (11 GB); long"
 	@echo "make test-gpu, make bench-gpu  tests and benchmarks for a CUDA device, where there is one"
 	@echo "make docs    build the documentation's site into site/"
 	@echo "make format  format the code"

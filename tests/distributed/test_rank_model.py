@@ -94,6 +94,32 @@ def test_losses_and_gradients(name, options, n_ranks, kernels):
                     torch.testing.assert_close(gradients[parameter], p.grad, **tolerance)
 
 
+@pytest.mark.parametrize(("name", "options"), MODELS)
+@pytest.mark.parametrize("kernels", [False, True])
+def test_a_rank_without_users_of_a_batch_takes_part(name, options, kernels):
+    model = build(name, options)
+    batch = next(sampler(model, SamplingConfig(batch_size=1, positives_per_user=3)).epoch(0))
+    tolerance = {"rtol": 1e-3, "atol": 1e-5}
+    with compiled.switched(on=kernels):
+        losses = model(BehaviorGraph.build(MATRICES), batch)
+        losses.sum().backward()
+
+        def ask(ranks):
+            setting = RankSetting(MATRICES, ranks, "cpu")
+            part = setting.model(build(name, options))
+            found = part(setting.graph, batch)
+            found.sum().backward()
+            n_users = len(share_of(batch, setting.partition, ranks.rank).batch.users)
+            return n_users, found.detach(), whole_gradients(part)
+
+        shares = on_threads(3, ask)
+    assert sorted(n_users for n_users, _, _ in shares) == [0, 0, 1]
+    for _, found, gradients in shares:
+        torch.testing.assert_close(found, losses.detach(), **tolerance)
+        for parameter, p in model.named_parameters():
+            torch.testing.assert_close(gradients[parameter], p.grad, **tolerance)
+
+
 def test_rows_of_half_precision_are_those_of_one_process():
     options = {**DEEP, "embedding_size": 8}  # a width that kernels halve
     model = build(options=options)
