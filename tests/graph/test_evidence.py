@@ -55,6 +55,15 @@ def test_standardized_columns_have_mean_0_and_deviation_1():
     assert (standardized(table, ~chosen & chosen) == 0).all()
 
 
+def test_rounding_is_no_deviation():
+    """Whatever the mean of equal values is rounded to, they stay equal to it."""
+    table = np.full((70_001, 8), np.log(1e-3, dtype=np.float32) * np.arange(1, 9), np.float32)
+    table[0] += 1.0
+    chosen = np.arange(len(table)) > 0
+    found = standardized(table, chosen)
+    np.testing.assert_allclose(found, np.where(chosen, 0.0, 1.0)[:, None] + found * 0, atol=1e-4)
+
+
 def test_a_lesson_separates_what_is_hidden(rehearsal):
     graph, each = rehearsal
     evidence = Evidence(each.graph, HOW, Evidence(graph, HOW))

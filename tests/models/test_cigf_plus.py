@@ -20,6 +20,7 @@ from reference import cigf_plus as reference
 SMALL = {
     "embedding_size": 3,
     "hidden_size": 5,
+    "n_networks": 2,
     "n_sampled": 7,
     "n_rehearsals": 2,
     "n_coordinates": 3,
@@ -95,7 +96,8 @@ def change(model, part, value):
     groups = feature_groups(3, SMALL["n_coordinates"])
     if part in groups:
         start = sum(list(groups.values())[: list(groups).index(part)])
-        model.terms.touched.layers[0].weight[:, start : start + groups[part]] = value
+        for network in model.terms.touched:
+            network.layers[0].weight[:, start : start + groups[part]] = value
     elif part == "core":
         model.core.item_embedding.fill_(value)
     elif part == "level":

@@ -62,7 +62,7 @@ def features(model, matrices):
     columns += [np.tile(x, (n_users, 1)) for x in coordinates(model, others).T]
     table = np.stack(columns, -1)
     mean, deviation = table[is_open].mean(0), table[is_open].std(0)
-    return (table - mean) / np.where(deviation > 1e-6, deviation, 1.0), is_open
+    return (table - mean) / np.where(deviation > 1e-5, deviation, 1.0), is_open
 
 
 def user_features(matrices, is_open):
@@ -71,10 +71,10 @@ def user_features(matrices, is_open):
     counts = [y.sum(1) for y in [*others, target]] + [is_open.sum(1)]
     table = np.log(1 + np.stack(counts + [(y * target).sum(1) for y in others], -1))
     deviation = table.std(0)
-    return (table - table.mean(0)) / np.where(deviation > 1e-6, deviation, 1.0)
+    return (table - table.mean(0)) / np.where(deviation > 1e-5, deviation, 1.0)
 
 
-def network(w, x, name="touched"):
+def network(w, x, name):
     for layer in range(3):
         x = x @ w[f"terms.{name}.layers.{layer}.weight"].T
         x = x + w.get(f"terms.{name}.layers.{layer}.bias", 0.0)
@@ -94,13 +94,17 @@ def new_scores(model, matrices):
 
 
 def lists(model, matrices):
-    """Open pairs (U, I), what the network says of them, and each list's log sum and level (U,)."""
+    """Open pairs (U, I), what each network says of them, and each list's log sum and level (U,).
+
+    The last two are of the networks' mean.
+    """
     w = cigf.weights_of(model)
     table, is_open = features(model, matrices)
     known = user_features(matrices, is_open)
-    found = np.where(is_open, network(w, table), -np.inf)
+    names = [f"touched.{e}" for e in range(model.config.n_networks)]
+    found = [np.where(is_open, network(w, table, name), -np.inf) for name in names]
     with np.errstate(divide="ignore"):
-        mass = np.log(np.exp(found).sum(1))
+        mass = np.log(np.exp(sum(found) / len(found)).sum(1))
     seen = np.maximum(mass, -10.0)
     level = network(w, np.concatenate([known, seen[:, None]], 1), "level") + seen
     return is_open, found, mass, level
@@ -111,7 +115,8 @@ def scores(model, matrices, behavior):
         return cigf.scores(model.core, matrices, behavior)
     is_open, listed, mass, level = lists(model, matrices)
     shift = np.where(is_open.any(1), level - mass, 0.0)
-    return np.where(is_open, listed + shift[:, None], new_scores(model, matrices))
+    mean = sum(listed) / len(listed)
+    return np.where(is_open, mean + shift[:, None], new_scores(model, matrices))
 
 
 def losses(model, matrices, hidden, sampled, batch):
@@ -141,7 +146,9 @@ def losses(model, matrices, hidden, sampled, batch):
         share = np.log((~known[user]).sum() / max(1, len(drawn)))
         others = [new[user, i] + share for i in drawn] + [new[user, wanted]] * is_new
         rest = np.log(np.exp(others).sum())
-        term = rest - new[user, wanted] if is_new else mass[user] - listed[user, wanted]
+        rows = [each[user] for each in listed]
+        missed = np.mean([np.log(np.exp(row).sum()) - row[wanted] for row in rows])
+        term = rest - new[user, wanted] if is_new else missed
         if is_open[user].any():
             gap = level[user] - rest
             term += np.log(1 + np.exp(gap if is_new else -gap))

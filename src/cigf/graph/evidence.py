@@ -29,6 +29,9 @@ FARTHEST = 1e-2
 SHARP = 4
 """Power whose mean stands for the largest of what a relation adds up."""
 
+CONSTANT = 1e-5
+"""Deviation of a feature, the logarithm of something or a share, up to which it is constant."""
+
 Floats = NDArray[np.float32]
 
 FeatureGroup = Literal["behaviors", "items", "users", "relations", "nearest", "coordinates"]
@@ -221,12 +224,19 @@ def n_user_features(n_behaviors: int) -> int:
 def standardized(
     table: Float32[np.ndarray, "m F"], chosen: Bool[np.ndarray, "m"]
 ) -> Float32[np.ndarray, "m F"]:
-    """Shift and scale each column to mean 0 and deviation 1 over the chosen rows; 0 without any."""
-    if not chosen.any():
-        return np.zeros_like(table)
-    mean, deviation = table[chosen].mean(0), table[chosen].std(0)
-    found: Floats = (table - mean) / np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
-    return found
+    """Shift and scale each column to mean 0 and deviation 1 over the chosen rows; 0 without any.
+
+    Columns that are constant there are only shifted.
+    """
+    result = np.zeros_like(table)
+    if chosen.any():
+        for column, values in enumerate(table.T):
+            # In single precision, the mean of equal values need not be that value.
+            known = values[chosen].astype(np.float64)
+            deviation = known.std()
+            deviation = deviation if deviation > CONSTANT else 1.0
+            result[:, column] = (values - known.mean()) / deviation
+    return result
 
 
 def values_at(matrix: csr_array, pairs: Pattern) -> Float32[np.ndarray, "n"]:

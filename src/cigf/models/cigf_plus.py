@@ -90,7 +90,9 @@ class CIGFPlusConfig(Config):
     n_sampled: PositiveInt = 512
     """Items that a step samples from the catalog, for all its users together."""
     hidden_size: PositiveInt = 64
-    """Width of the two hidden layers of the network for touched pairs."""
+    """Width of the two hidden layers of the networks for touched pairs."""
+    n_networks: PositiveInt = 4
+    """How many networks learn to rank touched pairs, each by itself; their mean score ranks."""
     without: tuple[FeatureGroup | Term, ...] = ()
     """Parts that are left out, to see what they bring: `behaviors`, `items`, `users`, `relations`,
     `nearest` or `coordinates` of the network's features; `core`; a new item's `popularity` or
@@ -129,6 +131,7 @@ class CIGFPlus(Recommender):
             n_user_features(sizes.n_behaviors),
             SMALLEST,
             config.hidden_size,
+            config.n_networks,
             config.without,
             generator,
         )
@@ -233,11 +236,10 @@ class CIGFPlus(Recommender):
             self.terms.in_list(listed.features),
             self.terms.in_list(listed.hidden_features),
         )
-        mass = log_sums(
-            torch.cat([own.masked_fill(is_new, -torch.inf), touched]),
-            torch.cat([torch.arange(len(who), device=own.device), listed.owners]),
-            len(who),
-        )
+        owners = torch.cat([torch.arange(len(who), device=own.device), listed.owners])
+        lists = torch.cat([own.masked_fill(is_new[:, None], -torch.inf), touched])
+        each = torch.stack([log_sums(one, owners, len(who)) for one in lists.unbind(1)], 1)
+        mass = log_sums(lists.detach().mean(1), owners, len(who))
         new = (
             self.terms.core_factor * self._core_pairs(core, who, hidden, last)
             + self.terms.popularity(counts[hidden])
@@ -246,7 +248,7 @@ class CIGFPlus(Recommender):
         rest = torch.logaddexp(others.logsumexp(1), new.masked_fill(~is_new, -torch.inf))
         ahead = self.terms.level_of(lesson.user_features[chosen], mass) - rest.detach()
         which = softplus(torch.where(is_new, ahead, -ahead)) * mass.isfinite()
-        losses = torch.where(is_new, rest - new, mass - own) + which
+        losses = torch.where(is_new, rest - new, (each - own).mean(1)) + which
         return losses.sum() / max(1, len(losses))
 
     def _auxiliary_loss(
@@ -336,7 +338,7 @@ class CIGFPlus(Recommender):
         features, relations = map(torch.from_numpy, (evidence.features, evidence.relations))
         network, others = torch.empty(len(pairs)), torch.empty(len(pairs))
         for part in torch.split(torch.arange(len(pairs)), 1 << 16):
-            network[part] = self.terms.in_list(features[pairs[part]].to(device)).cpu()
+            network[part] = self.terms.in_list(features[pairs[part]].to(device)).mean(1).cpu()
             mine, theirs = owners[part].to(device), items[part].to(device)
             new = self.terms.core_factor * self._core_pairs(core, mine, theirs, last)
             new = new + self.terms.nearness(relations[pairs[part]].to(device))

@@ -1,6 +1,6 @@
 """The exact terms of CIGF+: what it adds to the core's score, each of which can be left out.
 
-Axes: n pairs, u users, B behaviors, F features of a pair, G of a user.
+Axes: n pairs, u users, B behaviors, F features of a pair, G of a user, E networks.
 """
 
 import math
@@ -35,7 +35,8 @@ class PairTerms(nn.Module):
         told: Which of the F features of a touched pair its network may read.
         n_user_features: G.
         smallest: Added to a relation before its logarithm is taken.
-        hidden_size: Width of the network for touched pairs.
+        hidden_size: Width of the networks for touched pairs.
+        n_networks: E, how many such networks there are.
         without: Terms that are left out.
         generator: Source of the initial weights.
     """
@@ -49,6 +50,7 @@ class PairTerms(nn.Module):
         n_user_features: int,
         smallest: float,
         hidden_size: int,
+        n_networks: int,
         without: Collection[str],
         generator: torch.Generator,
     ) -> None:
@@ -60,7 +62,9 @@ class PairTerms(nn.Module):
         self.core_weight = nn.Parameter(torch.full((), 0.1))
         self.count_weight = nn.Parameter(torch.zeros(n_behaviors))
         self.register_buffer("_told", torch.tensor(told).float(), persistent=False)
-        self.touched = PairNetwork(len(told), hidden_size, generator, offset=False)
+        self.touched = nn.ModuleList(
+            PairNetwork(len(told), hidden_size, generator, offset=False) for _ in range(n_networks)
+        )
         self.level = PairNetwork(n_user_features + 1, LEVEL_SIZE, generator)
 
     def _has(self, term: Term) -> float:
@@ -91,10 +95,10 @@ class PairTerms(nn.Module):
         """Compute <beta, log(1 + n_i)>."""
         return counts @ (QUICK * self.count_weight) * self._has("popularity")
 
-    def in_list(self, features: Float[Tensor, "n F"]) -> Float[Tensor, "n"]:
-        """Compute the network's scores of touched pairs."""
-        scores: Tensor = self.touched(features * self._told)
-        return scores
+    def in_list(self, features: Float[Tensor, "n F"]) -> Float[Tensor, "n E"]:
+        """Compute each network's scores of touched pairs; their mean is what ranks."""
+        told = features * self._told
+        return torch.stack([network(told) for network in self.touched], dim=1)
 
     def level_of(
         self, features: Float[Tensor, "u G"], mass: Float[Tensor, "u"]
@@ -105,7 +109,7 @@ class PairTerms(nn.Module):
 
         Args:
             features: What is known of the users.
-            mass: log sum exp of `in_list` over each one's open pairs.
+            mass: log sum exp of the mean of `in_list` over each one's open pairs.
         """
         seen = mass.detach().clamp(min=EMPTY) * self._has("level")
         known = features * self._has("level")
