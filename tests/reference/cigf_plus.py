@@ -136,7 +136,7 @@ def losses(model, matrices, hidden, sampled, batch):
             terms.append(cross_entropy(table[user, item], others))
         result.append(model.config.auxiliary_weight * np.mean(terms))
     new, terms = new_scores(model, matrices), []
-    is_open, listed, mass, level = lists(model, matrices)
+    is_open, listed, _mass, level = lists(model, matrices)
     for user in batch.users.tolist():
         wanted = hidden[user]
         if wanted < 0:
