@@ -104,6 +104,24 @@ class InterruptedRunError(CigfError):
     exit_code = 130
 
 
+_WRONG_PATHS = (
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+"""What a path that was typed wrong leads to."""
+
+
+def of_the_system(error: OSError) -> CigfError:
+    """Return an error of the operating system as one of ours; exit code 2 for a wrong path."""
+    where = f"{error.filename}: " if error.filename else ""
+    found = CigfError(f"{where}{error.strerror or error}")
+    found.exit_code = 2 if isinstance(error, _WRONG_PATHS) else 1
+    return found
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" for the closest known word, or "" if none is close."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)

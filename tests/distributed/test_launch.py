@@ -10,7 +10,7 @@ from torch import distributed
 
 from cigf.distributed import launch as module
 from cigf.distributed.launch import Launch
-from cigf.errors import ConfigError, DataError, QuietError, RankLostError
+from cigf.errors import CigfError, ConfigError, DataError, QuietError, RankLostError
 
 ENVIRONMENT = {
     "RANK": "3",
@@ -61,6 +61,21 @@ def test_ranks_that_do_not_meet_say_where(monkeypatch, rank):
     message = rf"rank {rank} of 2 did not meet all others at 127\.0\.0\.1:{port} \(.*start all of"
     with pytest.raises(RankLostError, match=message), module.open_ranks(launch):
         pass
+
+
+@pytest.fixture
+def quiet_signals():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_errors_of_the_system_are_told_as_others_are(quiet_signals):
+    launch = Launch(0, 1, 0, 1, "127.0.0.1", 0, False, 0, "")
+    refused = pytest.raises(CigfError, match="run: No space left on device")
+    with refused as raised, module.open_ranks(launch):
+        raise OSError(28, "No space left on device", "run")
+    assert raised.value.exit_code == 1
 
 
 @pytest.fixture

@@ -3,10 +3,19 @@
 from dataclasses import asdict
 
 import pytest
+import torch
 from on_threads import on_threads
+from torch import distributed
 
 from cigf.distributed.checkpoints import RankCheckpoints
+from cigf.distributed.exchange import GroupRanks
+from cigf.distributed.model import RankModel
+from cigf.distributed.partition import Partition
+from cigf.errors import OutputError
+from cigf.models.base import Sizes
+from cigf.models.registry import build_model, parse_model_config
 from cigf.storage import write_json
+from cigf.testing.toy import random_matrices
 from cigf.training.checkpoints import Progress
 from cigf.training.shards import ShardFolder, pointer
 
@@ -38,3 +47,34 @@ def test_all_ranks_go_on_from_what_rank_0_sees(folders):
 def test_what_rank_0_does_not_see_is_not_there(folders):
     for name in ("last", "best"):
         assert found_by(folders[::-1], name) == [None, None]
+
+
+@pytest.fixture
+def ranks():
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield GroupRanks(distributed.group.WORLD)
+    distributed.destroy_process_group()
+
+
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(ranks, tmp_path, monkeypatch):
+    matrices = random_matrices(n_users=5, n_items=7)
+    sizes = Sizes(5, 7, len(matrices))
+    model = build_model("lightgcn", parse_model_config("lightgcn", {"embedding_size": 3}), sizes, 0)
+    part = RankModel(model, Partition.by_edges(matrices, 1), ranks)
+    checkpoints = RankCheckpoints(tmp_path, "mine", ranks)
+    checkpoints.save_best(Progress(epoch=1), part)
+    before = {name: x.clone() for name, x in part.state().items()}
+    model.user_embedding.data.add_(1.0)
+
+    def full(tensors, metadata=None):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("safetensors.torch.save", full)
+        with pytest.raises(
+            OutputError, match=r"best-2-0: the checkpoint cannot be written \(.*No sp"
+        ):
+            checkpoints.save_best(Progress(epoch=2), part)
+    checkpoints.restore_best(part)
+    for name, x in part.state().items():
+        assert torch.equal(x, before[name])

@@ -8,20 +8,10 @@ import typer
 from typer.core import TyperGroup
 
 from cigf.cli.ranks import refuse_unshared
-from cigf.errors import CigfError, QuietError
+from cigf.errors import CigfError, QuietError, of_the_system
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
-
-
-_WRONG_PATHS = (
-    FileExistsError,
-    FileNotFoundError,
-    IsADirectoryError,
-    NotADirectoryError,
-    PermissionError,
-)
-"""What a path that was typed wrong leads to."""
 
 
 class Group(TyperGroup):
@@ -57,6 +47,6 @@ class Group(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"Error: {where}{error.strerror or error}", err=True)
-            raise typer.Exit(2 if isinstance(error, _WRONG_PATHS) else 1) from None
+            found = of_the_system(error)
+            typer.echo(f"Error: {found}", err=True)
+            raise typer.Exit(found.exit_code) from None

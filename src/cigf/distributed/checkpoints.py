@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
@@ -19,6 +20,7 @@ from torch.distributed.tensor import DTensor, Shard
 from cigf.distributed.exchange import Ranks
 from cigf.distributed.model import RankModel
 from cigf.distributed.partition import Rows
+from cigf.errors import OutputError
 from cigf.storage import write_json
 from cigf.training.checkpoints import (
     FORMAT,
@@ -27,7 +29,14 @@ from cigf.training.checkpoints import (
     load_optimizer,
     optimizer_tensors,
 )
-from cigf.training.shards import ShardFolder, explain_damage, forget_shards, open_shards, pointer
+from cigf.training.shards import (
+    ShardFolder,
+    explain_damage,
+    first_reason,
+    forget_shards,
+    open_shards,
+    pointer,
+)
 
 
 class RankCheckpoints(Checkpoints):
@@ -91,7 +100,13 @@ class RankCheckpoints(Checkpoints):
         tables = _Tables(model, optimizer)
         state = {key: self._part(model, x, tables.rows(key, x.dim())) for key, x in tensors.items()}
         writer = HuggingFaceStorageWriter(str(target), save_distributed=True)
-        save(state, storage_writer=writer)
+        try:
+            save(state, storage_writer=writer)
+        except CheckpointException as error:  # on all ranks, whichever it was
+            raise OutputError(
+                f"{target}: the checkpoint cannot be written ({first_reason(error)}); the one "
+                "before is kept. Make room, then go on with --resume"
+            ) from None
         self._ranks.any(False)
         if self._ranks.rank == 0:
             about = {"format": str(FORMAT), "fingerprint": self._fingerprint}

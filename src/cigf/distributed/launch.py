@@ -21,7 +21,7 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 
 from cigf.distributed.exchange import GroupRanks, Ranks
 from cigf.distributed.memory import MemoryRanks
-from cigf.errors import CigfError, ConfigError, QuietError, RankLostError
+from cigf.errors import CigfError, ConfigError, QuietError, RankLostError, of_the_system
 
 TIMEOUT = timedelta(minutes=30)
 """How long a rank waits for another, as torch has it."""
@@ -132,11 +132,12 @@ def open_ranks(launch: Launch, device: torch.device | None = None) -> Iterator[R
         ranks = _quickest(GroupRanks(distributed.group.WORLD, TIMEOUT), launch, on_gpu)
         yield ranks
         ranks.any(False)  # nobody ends while another still needs the store
-    except CigfError as error:
+    except (CigfError, OSError) as error:
         if ranks is not None:
             ranks.abandon()
         _close()
-        raise _Telling(launch, store).error(error) from None
+        found = of_the_system(error) if isinstance(error, OSError) else error
+        raise _Telling(launch, store).error(found) from None
     except BaseException:
         if ranks is not None:
             ranks.abandon()

@@ -122,10 +122,13 @@ class explain_damage:  # used as a function
 
         if isinstance(error, (*damaged, CheckpointException)):
             raise ArtifactError(
-                f"{self._path}: not a readable checkpoint ({_first_line(error)}); "
+                f"{self._path}: not a readable checkpoint ({first_reason(error)}); "
                 "train again with --force"
             ) from None
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def first_reason(error: BaseException) -> str:
+    """Return what went wrong, in one line; of a `CheckpointException`, what did on some rank."""
+    failures = getattr(error, "failures", None)
+    first = next(iter(failures.values()))[0] if failures else error
+    return (str(first) or type(first).__name__).splitlines()[0]
