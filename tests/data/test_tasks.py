@@ -71,3 +71,12 @@ def test_sampled_ranks_need_candidates():
     counts = RankCounts(np.array([True]), np.array([4]), np.array([1]))
     with pytest.raises(DataError, match=r"1\+99: the ranking task had no candidates"):
         counts.ranks("1+99", "all")
+
+
+def test_ranks_are_in_full_or_among_candidates():
+    with pytest.raises(DataError, match="neither in full nor among candidates; give candidates"):
+        task([0, 1], [2, 2], full=False)
+    counts = RankCounts(np.array([True]), None, None, np.array([4]), np.array([1]))
+    assert counts.ranks("1+99", "all").tolist() == [5]
+    with pytest.raises(DataError, match="full: the ranking task was not in full"):
+        counts.ranks("full", "all")

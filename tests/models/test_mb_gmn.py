@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from cigf.compiled import installed, switched
 from cigf.errors import ConfigError
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.models.base import Sizes
-from cigf.models.mb_gmn import attend
+from cigf.models.base import Representations, Sizes
 from cigf.models.registry import build_model, parse_model_config
-from cigf.nn import meta_head
 from cigf.shapes import Nodes
 from cigf.testing import RecommenderContract
 from cigf.testing.toy import all_scores, one_batch, random_matrices
@@ -32,9 +31,7 @@ def small(**options):
     return toy_model("mb-gmn", **{"embedding_size": 2, "rank": 1, "score_scale": 1.0, **options})
 
 
-@pytest.mark.parametrize("chunk", [3, 512])
-def test_the_loss_is_a_hinge_over_all_sources(chunk, monkeypatch):
-    monkeypatch.setattr(meta_head, "LISTS_AT_ONCE", chunk)
+def test_the_loss_is_a_hinge_over_all_sources():
     model, matrices = small(), random_matrices()
     batch = one_batch(matrices)
     found = model.loss(model.encode(BehaviorGraph.build(matrices), batch.users), batch)
@@ -48,39 +45,38 @@ def test_the_loss_is_a_hinge_over_all_sources(chunk, monkeypatch):
         assert found[behavior].item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_gradients_do_not_depend_on_the_chunks(monkeypatch):
+@pytest.mark.skipif(not installed(), reason="needs numba")
+@pytest.mark.parametrize("n_layers", [0, 1, 2])
+def test_gradients_do_not_depend_on_the_kernels_nor_on_whose_rows_are_wanted(n_layers):
     matrices, gradients = random_matrices(), []
-    batch = one_batch(matrices)
-    for chunk in (5, 512):
-        monkeypatch.setattr(meta_head, "LISTS_AT_ONCE", chunk)
-        model = small()
-        model.loss(model.encode(BehaviorGraph.build(matrices), batch.users), batch).sum().backward()
-        gradients.append([p.grad for p in model.parameters()])
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
-
-
-@pytest.mark.parametrize("n_messages", [1, 3])
-def test_equal_messages_are_doubled_by_the_attention(n_messages):
-    generator = torch.Generator().manual_seed(0)
-    v = torch.randn(7, 1, 6, generator=generator).expand(-1, n_messages, -1)
-    found = attend(v, torch.randn(6, 6, generator=generator), 2)
-    torch.testing.assert_close(found, 2 * v)
+    batch, graph = one_batch(matrices), BehaviorGraph.build(matrices)
+    for on in (True, False):
+        for all_users in (True, False):
+            model = small(n_layers=n_layers)
+            with switched(on=on):
+                encoded = model.encode(graph, None if all_users else batch.users)
+                if all_users:
+                    encoded = Representations(encoded.users[batch.users], encoded.items)
+                model.loss(encoded, batch).sum().backward()
+            gradients.append([p.grad for p in model.parameters() if p.grad is not None])
+    for each in gradients[1:]:
+        for one, other in zip(each, gradients[0], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
 
 
 @torch.no_grad()
 def test_transforms_have_their_rank_and_can_be_the_identity():
     model = toy_model("mb-gmn", embedding_size=5, rank=2)
     x = Nodes(torch.eye(5), torch.eye(5))
-    zeros = Nodes(torch.zeros(5, 5), torch.zeros(5, 5))
+    zeros = Nodes(torch.zeros(5, 1, 5), torch.zeros(5, 1, 5))
     model.transforms.weight.zero_()  # the same transform for every node
-    low = model.transforms(model.source_embedding[0], x, zeros)
-    assert torch.linalg.matrix_rank(low.users[:, :5], rtol=1e-4) == 2
+    low = model.transforms(model.source_embedding[:1], x, zeros)
+    assert torch.linalg.matrix_rank(low.users[:, 0, :5], rtol=1e-4) == 2
     model = toy_model("mb-gmn", embedding_size=5, rank=5)
     model.transforms.factor_weight.zero_()
     model.transforms.factor_bias.copy_(torch.eye(5).flatten().expand(2, 2, -1))
-    same = model.transforms(model.source_embedding[1], x, zeros)
-    torch.testing.assert_close(same.items, torch.cat([x.items, x.items], 1))
+    same = model.transforms(model.source_embedding[1:2], x, zeros)
+    torch.testing.assert_close(same.items[:, 0], torch.cat([x.items, x.items], 1))
 
 
 @torch.no_grad()

@@ -4,14 +4,18 @@ import pytest
 import torch
 from torch.nn.functional import leaky_relu
 
-from cigf.nn import meta_head
-from cigf.nn.meta_head import SLOPE, MetaHead
+from cigf.compiled import switched
+from cigf.nn import meta_losses, meta_scores
+from cigf.nn.meta_head import MetaHead
+from cigf.nn.meta_losses import Compared
+from cigf.nn.meta_scores import SLOPE
 
-U, A, N, D = 5, 2, 23, 3
+U, A, B, N, D = 5, 3, 2, 23, 7
+KERNELS = pytest.mark.parametrize("kernels", [True, False])
 
 
-def head():
-    made = MetaHead(D, 7.0, torch.Generator().manual_seed(0))
+def head(scale=7.0):
+    made = MetaHead(D, scale, torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for bias in made.biases:  # they begin at 0, which would hide an error
@@ -21,17 +25,23 @@ def head():
 
 def inputs():
     generator = torch.Generator().manual_seed(2)
-    sizes = ((U, A, D), (N, A, D), (N, A, D), (N, D))
-    parts = [torch.randn(size, generator=generator).requires_grad_() for size in sizes]
-    rows = torch.randint(U - 1, (N,), generator=generator)  # the last user has no pairs
-    return (*parts, rows)
+    parts = [torch.randn(n, A, D, generator=generator).requires_grad_() for n in (U, N)]
+    rows = torch.randint(U - 1, (N,), generator=generator).sort()[0]  # the last has no pairs
+    targets = torch.randint(1, A, (N,), generator=generator)
+    return *parts, rows, targets
 
 
-def written_out(head, users, items, described, target, rows):
+def described(head, users, items, rows, targets):
+    c = head.describe(users[rows], items)
+    return c, c[torch.arange(N), targets]
+
+
+def written_out(head, users, items, rows, targets):
     """One layer per pair and source, as the program makes them."""
-    u, targets = users[rows], target[:, None].expand_as(described)
+    u, (source, target) = users[rows], described(head, users, items, rows, targets)
+    target = target[:, None].expand_as(source)
     pairs = torch.cat([u * items, u, items], 2)
-    meta = torch.cat([described * targets, described, targets], 2)
+    meta = torch.cat([source * target, source, target], 2)
     meta = leaky_relu(meta @ head.weights[1] + head.biases[1], SLOPE)
     made = [meta @ head.weights[n] + head.biases[n] for n in (2, 3, 4)]
     layer = made[0].view(N, A, 3 * D, D)
@@ -40,42 +50,84 @@ def written_out(head, users, items, described, target, rows):
 
 
 @pytest.mark.parametrize("at_once", [2, 16])
-@pytest.mark.parametrize("kept", [0.0, 0.3, 1.0])
-def test_scores_and_gradients_are_those_of_layers_written_out(at_once, kept, monkeypatch):
-    monkeypatch.setattr(meta_head, "LISTS_AT_ONCE", at_once)
-    model, given = head(), inputs()
-    found, expected = model.of_sources(*given), written_out(model, *given)
-    torch.testing.assert_close(found, expected)
-    chosen = torch.rand(N, A, generator=torch.Generator().manual_seed(3)) < kept
-    leaves = [*given[:4], *model.weights, *model.biases]
-    gradients = [
-        torch.autograd.grad(scores, leaves, chosen * torch.ones(N, A), allow_unused=True)
-        for scores in (found, expected)
-    ]
-    for one, other in zip(*gradients, strict=True):
-        zeros = torch.zeros(()) if other is None else other
-        torch.testing.assert_close(zeros if one is None else one, zeros, rtol=1e-4, atol=1e-4)
+@KERNELS
+def test_scores_are_those_of_layers_written_out(kernels, at_once, monkeypatch):
+    monkeypatch.setattr(meta_scores, "LISTS_AT_ONCE", at_once)
+    model, (users, items, rows, targets) = head(), inputs()
+    source, target = described(model, users, items, rows, targets)
+    with switched(on=kernels):
+        found = model.of_sources(users, items, source, target, rows)
+    assert not found.requires_grad
+    expected = written_out(model, users, items, rows, targets).detach()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_only_scores_with_a_gradient_are_computed_again(monkeypatch):
-    scored = []
-    plain = meta_head._scores
+def compared(rows, targets):
+    """Two pairs of each user's first entry with her others; the behavior is the target's."""
+    borders = torch.searchsorted(rows, torch.arange(U + 1)).tolist()
+    places = [n for n in range(N) if n > borders[int(rows[n])] for _ in range(2)]
+    negatives = torch.tensor(places)
+    positives = torch.tensor([borders[int(rows[n])] for n in places])
+    pair_borders = torch.searchsorted(rows[negatives], torch.arange(U + 1)).tolist()
+    behaviors = targets[negatives] - 1
+    return Compared(targets, borders, positives, negatives, behaviors, pair_borders, B)
+
+
+def hinges(scores, pairs):
+    """Each behavior's mean over its pairs, added up over the sources."""
+    margins = 1 - scores[pairs.positives] + scores[pairs.negatives]
+    return torch.stack([margins[pairs.behaviors == b].relu().mean(0).sum() for b in range(B)])
+
+
+@pytest.mark.parametrize("factors", [(1.0, 1.0), (0.5, 0.5), (2.0, -0.3)])
+@pytest.mark.parametrize("scale", [0.0, 0.1, 7.0])
+@KERNELS
+def test_losses_and_gradients_are_those_of_layers_written_out(kernels, scale, factors):
+    model, (users, items, rows, targets) = head(scale), inputs()
+    pairs = compared(rows, targets)
+    expected = hinges(written_out(model, users, items, rows, targets), pairs)
+    leaves = [users, items, *model.weights, *model.biases]
+    with switched(on=kernels):
+        found = model.losses(pairs, users, items)
+        torch.testing.assert_close(found, expected)
+        weighted = (torch.tensor(factors) * found).sum()
+        gradients = torch.autograd.grad(weighted, leaves)
+    wanted = torch.autograd.grad((torch.tensor(factors) * expected).sum(), leaves)
+    for one, other in zip(gradients, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
+
+
+def test_only_pairs_out_of_order_are_walked_back(monkeypatch):
+    walked = []
+    plain = meta_losses.finish_gradient
     monkeypatch.setattr(
-        meta_head, "_scores", lambda *given: scored.append(given[2].shape[:2]) or plain(*given)
+        meta_losses, "finish_gradient", lambda *given: walked.append(len(given[0])) or plain(*given)
     )
-    model, given = head(), inputs()
-    scores = model.of_sources(*given)
-    assert sum(r * m for r, m in scored) >= N * A
-    scored.clear()
-    scores[4, 1].backward()
-    assert scored == [(1, 1)]
+    model, (users, items, rows, targets) = head(0.1), inputs()
+    pairs = compared(rows, targets)
+    scores = written_out(model, users, items, rows, targets)
+    model.losses(pairs, users, items).sum().backward()
+    by_score = torch.autograd.grad(hinges(scores, pairs).sum(), scores)[0]
+    assert sum(walked) == (by_score != 0).sum() < N * A
+
+
+@KERNELS
+def test_losses_without_a_gradient(kernels):
+    model, (users, items, rows, targets) = head(0.1), inputs()
+    pairs = compared(rows, targets)
+    with torch.no_grad(), switched(on=kernels):
+        found = model.losses(pairs, users, items)
+    torch.testing.assert_close(
+        found, hinges(written_out(model, users, items, rows, targets), pairs)
+    )
 
 
 def test_users_with_pairs_of_their_own_are_scored_side_by_side():
-    model, (users, items, described, target, rows) = head(), inputs()
-    every = model.of_sources(users, items, described, target, rows)
+    model, (users, items, rows, targets) = head(), inputs()
+    source, target = described(model, users, items, rows, targets)
+    every = model.of_sources(users, items, source, target, rows)
     of_one = rows == rows[0]
     alone = model(
-        users[rows[:1], 1], items[of_one, 1][None], described[of_one, 1][None], target[of_one][None]
+        users[rows[:1], 1], items[of_one, 1][None], source[of_one, 1][None], target[of_one][None]
     )
     torch.testing.assert_close(alone[0], every[of_one, 1])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -159,3 +161,22 @@ def test_memory_mapped_input_is_read_in_place(table_scorer):
     assert (
         rank_counts(table_scorer(np.ones((N_USERS, N_ITEMS))), task).full_all == N_ITEMS - 2
     ).all()
+
+
+@pytest.mark.parametrize("at_once", [2, 256])
+def test_candidates_alone_have_the_same_ranks_without_the_catalog(
+    table_scorer, at_once, monkeypatch
+):
+    monkeypatch.setattr("cigf.ranking.counts.PAIRS_AT_ONCE", at_once)
+    generator = np.random.default_rng(0)
+    table = generator.integers(4, size=(N_USERS, N_ITEMS)).astype(np.float32)
+    table[2, 3] = np.nan
+    states = generator.integers(5, size=table.shape)
+    n_pairs = (states >= HELD).sum()
+    drawn = Candidates(*generator.integers(-1, N_ITEMS, (2, n_pairs, 7)).astype(np.int32))
+    task = task_from(states, drawn)
+    scorer = table_scorer(table)
+    expected, found = rank_counts(scorer, task), rank_counts(scorer, replace(task, full=False))
+    assert found.full_all is None
+    for group in ("all", "touched", "new"):
+        assert (found.ranks("1+99", group) == expected.ranks("1+99", group)).all()

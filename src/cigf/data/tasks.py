@@ -32,6 +32,7 @@ class RankingTask:
         seen: Pairs that are not ranked: the history of the behavior that is predicted.
         touched: Pairs of the "touched" group, disjoint from `seen` (see `Dataset.touched`).
         candidates: What each pair competes with under 1+99, or None to rank in full only.
+        full: Whether to rank in full; without, there must be candidates.
 
     Raises:
         DataError: The pairs are unsorted, repeated, out of range or in `seen`.
@@ -42,9 +43,12 @@ class RankingTask:
     seen: Matrix
     touched: Matrix
     candidates: Candidates | None = None
+    full: bool = True
 
     def __post_init__(self) -> None:
         self._check_sizes()
+        if not self.full and self.candidates is None:
+            raise DataError("ranking task: neither in full nor among candidates; give candidates")
         keys = self._keys
         if (np.diff(self.users) < 0).any():
             raise DataError("ranking task: the users are not in ascending order; sort them")
@@ -93,7 +97,12 @@ class RankingTask:
 
 
 def ranking_task(
-    history: Dataset, held_out: HeldOut, behavior: int, candidates: Candidates | None = None
+    history: Dataset,
+    held_out: HeldOut,
+    behavior: int,
+    candidates: Candidates | None = None,
+    *,
+    full: bool = True,
 ) -> RankingTask:
     """Return the task of finding held-out pairs of one behavior, given what is known.
 
@@ -102,9 +111,10 @@ def ranking_task(
         held_out: The pairs to find.
         behavior: Index of their behavior; its items in `history` are not ranked.
         candidates: For the 1+99 protocol.
+        full: Whether to rank in full.
     """
     seen, touched = history.interactions[behavior], history.touched(behavior)
-    return RankingTask(held_out.users, held_out.items, seen, touched, candidates)
+    return RankingTask(held_out.users, held_out.items, seen, touched, candidates, full)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +128,16 @@ class RankCounts:
 
     Args:
         is_touched: Whether each pair is touched, shape (n,).
-        full_all: Count among all items but the seen ones, shape (n,).
+        full_all: Count among all items but the seen ones, shape (n,); None where not in full.
         full_group: Count among the touched items (for a touched pair) or among the items neither
-            touched nor seen (for a new pair), shape (n,).
+            touched nor seen (for a new pair), shape (n,); None where not in full.
         sampled_all: Count among `Candidates.all`, shape (n,); None without candidates.
         sampled_group: Count among `Candidates.group`, shape (n,); None without candidates.
     """
 
     is_touched: NDArray[np.bool_]
-    full_all: NDArray[np.int64]
-    full_group: NDArray[np.int64]
+    full_all: NDArray[np.int64] | None
+    full_group: NDArray[np.int64] | None
     sampled_all: NDArray[np.int64] | None = None
     sampled_group: NDArray[np.int64] | None = None
 
@@ -144,7 +154,8 @@ class RankCounts:
         )
         counts = among_all if group == "all" else among_group
         if counts is None:
-            raise DataError(f"{protocol}: the ranking task had no candidates; draw them first")
+            lacked = "was not in full" if protocol == "full" else "had no candidates"
+            raise DataError(f"{protocol}: the ranking task {lacked}; make one that measures this")
         return counts[self.members(group)] + 1
 
     def members(self, group: Group) -> NDArray[np.bool_]:

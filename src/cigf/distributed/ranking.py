@@ -62,7 +62,7 @@ def _subtask(
 ) -> RankingTask:
     drawn = task.candidates
     candidates = None if drawn is None else Candidates(drawn.all[pairs], drawn.group[pairs])
-    return RankingTask(users, task.items[pairs], seen, touched, candidates)
+    return RankingTask(users, task.items[pairs], seen, touched, candidates, task.full)
 
 
 def _gathered(own: RankCounts, pairs: NDArray[np.int64], n_pairs: int, ranks: Ranks) -> RankCounts:

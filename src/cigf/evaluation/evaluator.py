@@ -206,7 +206,7 @@ def evaluation_task(
     candidates = None
     if "1+99" in chosen:
         candidates = _candidates(split, history, held_out, (part, name, candidate_seed))
-    task = ranking_task(history, held_out, number, candidates)
+    task = ranking_task(history, held_out, number, candidates, full="full" in chosen)
     user_ids = history.users.external(np.unique(held_out.users))
     return EvaluationTask(task, user_ids, chosen, metric_names(metrics, ks))
 

@@ -174,9 +174,9 @@ class Comparison:
         return measure_counts(counts, self._positions, self._task.user_ids, PROTOCOLS, METRICS)
 
     def _checked(self, counts: RankCounts, path: Path) -> RankCounts:
-        if len(counts.full_all) != self.n_pairs:
+        if len(counts.is_touched) != self.n_pairs:
             raise ArtifactError(
-                f"{path}: ranks of {len(counts.full_all)} pairs, the dataset holds out "
+                f"{path}: ranks of {len(counts.is_touched)} pairs, the dataset holds out "
                 f"{self.n_pairs}; remove the file and run the comparison again"
             )
         return counts

@@ -9,24 +9,25 @@ Axes: U users, I items, n nodes or pairs, B behaviors, A = B + 1 sources, d embe
 R rank, L layers, H heads.
 """
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float, Int
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import leaky_relu, pad
 
 from cigf.config import Config
-from cigf.graph.adjacency import Adjacency, adjacencies
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.losses import hinge
+from cigf.graph.needed import steps_for
+from cigf.graph.propagation import Propagation, propagate_all
 from cigf.models.base import Recommender, Representations, Sizes, look_up
 from cigf.nn.init import xavier_uniform
-from cigf.nn.meta_head import SLOPE, MetaHead
+from cigf.nn.message_attention import attended_sum
+from cigf.nn.meta_head import MetaHead
+from cigf.nn.meta_losses import Compared
 from cigf.nn.meta_scorer import MetaScorer
+from cigf.nn.meta_scores import SLOPE
 from cigf.ranking import Scorer
-from cigf.shapes import Batch, Nodes, Pairs
+from cigf.shapes import Batch, Nodes
 
 
 class MBGMNConfig(Config):
@@ -69,32 +70,41 @@ class Transforms(nn.Module):
         self.factor_bias = nn.Parameter(torch.zeros(2, 2, size * rank))
         self._shapes = (size, rank), (rank, size)
 
-    def forward(self, behavior: Float[Tensor, "d"], x: Nodes, received: Nodes) -> Nodes:
-        """Transform all nodes for one source."""
-        sides = []
-        for side in range(2):
-            own = x[side]
-            inputs = torch.cat([behavior.expand_as(own), own, received[side]], dim=1)
-            meta = leaky_relu(inputs @ self.weight + self.bias, SLOPE)
-            u, v = (
-                (meta @ self.factor_weight[side, part] + self.factor_bias[side, part]).view(
-                    -1, *self._shapes[part]
-                )
-                for part in range(2)
+    def forward(self, sources: Float[Tensor, "A d"], x: Nodes, received: Nodes) -> Nodes:
+        """Transform all nodes for all sources.
+
+        Args:
+            sources: Their embeddings.
+            x: The nodes', (n, d).
+            received: What these receive under each source, (n, A, d).
+
+        Returns:
+            (n, A, D).
+        """
+        return Nodes(*(self._side(side, sources, x[side], received[side]) for side in range(2)))
+
+    def _side(
+        self,
+        side: int,
+        sources: Float[Tensor, "A d"],
+        own: Float[Tensor, "n d"],
+        received: Float[Tensor, "n A d"],
+    ) -> Float[Tensor, "n A D"]:
+        of_source, of_own, of_received = self.weight.chunk(3)
+        inputs = received @ of_received + (own @ of_own)[:, None] + sources @ of_source
+        meta = pad(leaky_relu(inputs + self.bias, SLOPE), (0, 1), value=1.0)
+        first, second = (
+            torch.cat([self.factor_weight[side, part], self.factor_bias[side, part][None]]).view(
+                -1, *self._shapes[part]
             )
-            low_rank = (own[:, None] @ u @ v)[:, 0]
-            sides.append(torch.cat([low_rank, own], dim=1))
-        return Nodes(*sides)
-
-
-def attend(
-    messages: Float[Tensor, "n B D"], weight: Float[Tensor, "D D"], n_heads: int
-) -> Float[Tensor, "n B D"]:
-    """Add to each message what it attends to: one weight for queries and keys, none for values."""
-    heads = (*messages.shape[:2], n_heads, -1)
-    asked, values = (messages @ weight).view(heads), messages.reshape(heads)
-    logits = torch.einsum("nihe,njhe->nhij", asked, asked) / asked.shape[3] ** 0.5
-    return messages + torch.einsum("nhij,njhe->nihe", logits.softmax(3), values).flatten(2)
+            for part in range(2)
+        )
+        # x U for all sources at once: what x makes of U's weights is the same for each of them.
+        of_x = torch.einsum("nd,mdr->nmr", own, first)
+        low = torch.bmm(meta, of_x)
+        v = (meta @ second.flatten(1)).view(-1, *second.shape[1:])
+        low_rank = torch.bmm(low.view(-1, 1, low.shape[2]), v).view(received.shape)
+        return torch.cat([low_rank, own[:, None].expand_as(low_rank)], dim=2)
 
 
 class MBGMN(Recommender):
@@ -125,28 +135,26 @@ class MBGMN(Recommender):
         self, graph: BehaviorGraph, users: Int[Tensor, "u"] | None = None
     ) -> Representations:
         """Propagate under every source; the joint one is the first."""
-        steps = adjacencies(graph, "per-behavior", "symmetric")
         ego = Nodes(self.user_embedding, self.item_embedding)
-        received = [step(ego) for step in steps]
-        received.insert(0, _sum(received))
-        begun = [
-            self.transforms(behavior, ego, each)
-            for behavior, each in zip(self.source_embedding, received, strict=True)
-        ]
-        ended = [self._joint(steps, begun[0])]
-        ended += [self._single(step, x) for step, x in zip(steps, begun[1:], strict=True)]
-        by_user = torch.stack([x.users for x in ended], dim=1)
-        by_item = torch.stack([x.items for x in ended], dim=1)
-        return Representations(by_user if users is None else look_up(by_user, users), by_item)
+        received = propagate_all(graph, "symmetric").own(ego.map(lambda x: x[:, None, None]))
+        received = received.map(lambda x: torch.cat([x.sum(2), x[:, 0]], dim=1))
+        x = self.transforms(self.source_embedding, ego, received)
+        total, n_layers = x, self.config.n_layers
+        steps = steps_for(graph, "symmetric", n_layers, users)[:n_layers]
+        for step, weights in zip(steps, self.attention_weight, strict=True):
+            if step.users is not None:  # the last layer, of some users alone
+                total = Nodes(look_up(total.users, step.users), total.items)
+            x = self._layer(step, weights, x)
+            total = Nodes(total.users + x.users, total.items + x.items)
+        if users is not None and not n_layers:
+            total = Nodes(look_up(total.users, users), total.items)
+        return Representations(*total)
 
     def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
         """Hinge of each behavior's pairs, scored from every source: summed over the sources."""
-        scores = self._from_all_sources(representations, batch.pairs)
-        losses = [
-            scores[0].shape[1] * hinge(positive.flatten(), negative.flatten())
-            for positive, negative in zip(scores[::2], scores[1::2], strict=True)
-        ]
-        return torch.stack(losses)
+        compared, distinct = _compared(batch, len(representations.items))
+        items = look_up(representations.items, distinct)
+        return self.head.losses(compared, representations.users, items)
 
     def scorer(self, representations: Representations, behavior: int) -> Scorer:
         """From the joint source: every pair has a layer of its own."""
@@ -160,51 +168,61 @@ class MBGMN(Recommender):
         named = self.named_parameters()
         return [p for name, p in named if not any(part in name for part in kept)]
 
-    def _single(self, step: Adjacency, x: Nodes) -> Nodes:
-        """Propagate along one behavior, with what a node was kept in every layer."""
-        layers = [x]
-        for _ in range(self.config.n_layers):
-            x = _sum([step(x).map(_activate), x])
-            layers.append(x)
-        return _sum(layers)
+    def _layer(self, step: Propagation, weights: Float[Tensor, "2 D D"], x: Nodes) -> Nodes:
+        """One layer of all sources, (n, A, D).
 
-    def _joint(self, steps: Sequence[Adjacency], x: Nodes) -> Nodes:
-        """Propagate along all behaviors, whose messages attend to each other."""
-        layers = [x]
-        for weights in self.attention_weight:
-            messages = [step(x).map(_activate) for step in steps]
-            users, items = (
-                attend(torch.stack(side, dim=1), weight, self.config.n_heads).sum(1)
-                for side, weight in zip(zip(*messages, strict=True), weights, strict=True)
-            )
-            x = Nodes(users, items)
-            layers.append(x)
-        return _sum(layers)
-
-    def _from_all_sources(
-        self, representations: Representations, several: Sequence[Pairs]
-    ) -> Sequence[Float[Tensor, "_n A"]]:
-        """Score all behaviors' positives and negatives at once, as they share their users."""
-        rows = torch.cat([torch.cat([pairs.rows, pairs.rows]) for pairs in several])
-        chosen = torch.cat([torch.cat([p.positives, p.negatives]) for p in several])
-        sizes = [len(pairs.rows) for pairs in several for _ in range(2)]
-        items = look_up(representations.items, chosen)
-        described = self.head.describe(look_up(representations.users, rows), items)
-        targets = [
-            each[:, 1 + part // 2] for part, each in enumerate(torch.split(described, sizes))
-        ]
-        scores = self.head.of_sources(
-            representations.users, items, described, torch.cat(targets), rows
+        A behavior's own source keeps what it was; the joint one's messages, from all behaviors,
+        attend to each other.
+        """
+        n_behaviors = x.users.shape[1] - 1
+        sent = x.map(
+            lambda each: torch.stack([each[:, :1].expand(-1, n_behaviors, -1), each[:, 1:]], 1)
         )
-        return torch.split(scores, sizes)
+        passed = step.own(sent).map(lambda each: leaky_relu(each, SLOPE))
+        kept = x.users if step.users is None else look_up(x.users, step.users), x.items
+        sides = []
+        for messages, weight, before in zip(passed, weights, kept, strict=True):
+            joint = attended_sum(messages[:, 0], weight, self.config.n_heads)
+            sides.append(torch.cat([joint[:, None], messages[:, 1] + before[:, 1:]], dim=1))
+        return Nodes(*sides)
 
 
-def _activate(x: Tensor) -> Tensor:
-    return leaky_relu(x, SLOPE)
+def _compared(batch: Batch, n_items: int) -> tuple[Compared, Int[Tensor, "n"]]:
+    """Return what a batch compares, each distinct pair once, and the items of those.
 
-
-def _sum(several: Sequence[Nodes]) -> Nodes:
-    return Nodes(
-        torch.stack([x.users for x in several]).sum(0),
-        torch.stack([x.items for x in several]).sum(0),
+    Positives are drawn with replacement: about a third of them stand in a batch again.
+    """
+    n_users, n_behaviors = len(batch.users), len(batch.pairs)
+    rows = torch.cat([each.rows for each in batch.pairs])
+    counts = torch.tensor([len(each.rows) for each in batch.pairs], device=rows.device)
+    behaviors = torch.repeat_interleave(counts)
+    order = rows.argsort(stable=True)
+    rows, behaviors = rows[order], behaviors[order]
+    start = (rows * n_behaviors + behaviors) * n_items
+    keys = torch.stack(
+        [
+            start + torch.cat(list(chosen))[order]
+            for chosen in zip(
+                *((each.positives, each.negatives) for each in batch.pairs), strict=True
+            )
+        ]
     )
+    distinct, places = torch.unique(keys, return_inverse=True)
+    owners = distinct // (n_behaviors * n_items)
+    compared = Compared(
+        targets=1 + distinct // n_items % n_behaviors,
+        borders=_borders(owners, n_users),
+        positives=places[0],
+        negatives=places[1],
+        behaviors=behaviors,
+        pair_borders=_borders(rows, n_users),
+        n_behaviors=n_behaviors,
+    )
+    return compared, distinct % n_items
+
+
+def _borders(rows: Int[Tensor, "n"], n_users: int) -> list[int]:
+    """Return where each user's part of ascending rows begins, and the end."""
+    users = torch.arange(n_users + 1, device=rows.device)
+    found: list[int] = torch.searchsorted(rows, users).tolist()
+    return found

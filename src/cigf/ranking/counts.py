@@ -14,18 +14,24 @@ from cigf.ranking.ragged import RaggedRows, as_tensor, expand, sum_by
 from cigf.ranking.scorer import Scorer, default_block_size
 from cigf.ranking.shares import in_shares
 
+PAIRS_AT_ONCE = 256
+"""Held-out pairs whose candidates are scored at once."""
+
 
 def rank_counts(scorer: Scorer, task: RankingTask, *, block_size: int | None = None) -> RankCounts:
     """Count, for each held-out pair, the eligible items that stand above it (`RankCounts`).
 
     Every user is scored once, against the whole catalog; a held-out item's score and its
-    competitors' come from the same block, so that equal scores are equal.
+    competitors' come from the same block, so that equal scores are equal. Where the ranks in full
+    are not wanted, the held-out items and their candidates alone are scored, as pairs.
 
     Args:
         scorer: The scores.
         task: The held-out pairs, what is hidden, what is touched, and the candidates.
         block_size: Users scored at once; None chooses.
     """
+    if not task.full:
+        return _among_candidates(scorer, task)
     size = block_size or default_block_size(scorer.n_items, scorer.device)
     counter = _Counter(task, scorer.device)
     users = _UsersOfPairs(task)
@@ -41,6 +47,33 @@ def rank_counts(scorer: Scorer, task: RankingTask, *, block_size: int | None = N
     if task.candidates is None:
         return RankCounts(task.is_touched, full_all, full_group)
     return RankCounts(task.is_touched, full_all, full_group, *sampled)
+
+
+def _among_candidates(scorer: Scorer, task: RankingTask) -> RankCounts:
+    """Count the candidates that stand above, with no other item scored."""
+    assert task.candidates is not None  # as the task has seen to
+    drawn = task.candidates.all, task.candidates.group
+    listed = np.concatenate([task.items[:, None], *drawn], axis=1)
+    width = drawn[0].shape[1]
+
+    @torch.no_grad()
+    def count(share: slice) -> Int64[Tensor, "2 n"]:
+        users = as_tensor(task.users[share], scorer.device)
+        counts = [torch.empty(2, 0, dtype=torch.int64, device=scorer.device)]
+        for mine, some in zip(
+            torch.split(users, PAIRS_AT_ONCE),
+            torch.split(as_tensor(listed[share], scorer.device).long(), PAIRS_AT_ONCE),
+            strict=True,
+        ):
+            owners = torch.repeat_interleave(mine, some.shape[1])
+            scores = scorer.pairs(owners, some.clamp(min=0).flatten()).view(some.shape)
+            above = ~(scores < scores[:, :1]) & (some >= 0)
+            of_all, of_group = above[:, 1 : 1 + width], above[:, 1 + width :]
+            counts.append(torch.stack([of_all.sum(1), of_group.sum(1)]))
+        return torch.cat(counts, dim=1)
+
+    counts = torch.cat(in_shares(count, len(task), scorer.device), dim=1).cpu().numpy()
+    return RankCounts(task.is_touched, None, None, *counts)
 
 
 class _UsersOfPairs:

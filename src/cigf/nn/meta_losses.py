@@ -1,0 +1,246 @@
+"""MB-GMN's hinge losses with their gradient in one sweep over the users.
+
+The scores of a user's pairs, the coefficients of her layers and what the two make together are in
+the caches when it is known which pairs are out of order: the gradient is taken there and then, for
+these alone, as a hinge has none for the others. Nothing is kept but the gradient, nor computed
+twice.
+
+Axes: u users, n scored entries, p pairs (two entries each), A sources, B behaviors, m entries of
+one user, k of her entries and sources with a gradient, D size, G and J as in `meta_scores`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn.functional import leaky_relu, pad, relu
+
+from cigf.nn.meta_scores import SLOPE, Generating, Weights, finish, finish_gradient, second_layer
+
+
+class Compared(NamedTuple):
+    """What is scored and what is compared, sorted by users.
+
+    Args:
+        targets: The source that is each entry's target, (n,).
+        borders: Where each user's entries begin, and the end; (u + 1,).
+        positives: Entry of each pair, (p,).
+        negatives: Likewise.
+        behaviors: Of each pair, (p,).
+        pair_borders: Where each user's pairs begin, and the end; (u + 1,).
+        n_behaviors: B.
+    """
+
+    targets: Int64[Tensor, "n"]
+    borders: Sequence[int]
+    positives: Int64[Tensor, "p"]
+    negatives: Int64[Tensor, "p"]
+    behaviors: Int64[Tensor, "p"]
+    pair_borders: Sequence[int]
+    n_behaviors: int
+
+
+class HingeOfSources(torch.autograd.Function):
+    """Each behavior's mean of max(0, 1 - (positive - negative)), added up over the sources.
+
+    Its gradient is of their sum, as training asks for; another weighting is swept once more.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, compared: Compared, scale: float, *tensors: Tensor) -> Tensor:
+        """Return the losses, and take their gradient at once."""
+        users, items, *weights = tensors
+        ctx.given = compared, scale
+        ctx.save_for_backward(*tensors)
+        wanted = any(ctx.needs_input_grad)
+        sweep = _Sweep(compared, scale, users, items, weights)
+        losses = sweep.run(users.new_ones(compared.n_behaviors), wanted)
+        ctx.gradients = sweep.gradients() if wanted else None
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient that was taken, or that of another weighting."""
+        found, factors = ctx.gradients, gradients[0]
+        if not (factors == factors[0]).all():
+            (compared, scale), (users, items, *weights) = ctx.given, ctx.saved_tensors
+            sweep = _Sweep(compared, scale, users, items, weights)
+            sweep.run(factors, wanted=True)
+            return None, None, *sweep.gradients()
+        return None, None, *(factors[0] * each for each in found)
+
+
+class _User(NamedTuple):
+    """What has been computed for a user's entries under all sources, (A, m, ...).
+
+    Args:
+        items: Her items, D numbers each.
+        layer: Of what describes pairs, for her: (A, D, D).
+        before: What describes them before the activation.
+        described: And after it.
+        target: That of each one's target, (m, D).
+        inputs: Of the second layer.
+        meta: What the second layer returns, before the activation.
+        extended: After it, and 1: G numbers.
+        coefficients: (A, G, J D).
+        made: The product of the two, J D numbers.
+    """
+
+    items: Tensor
+    layer: Tensor
+    before: Tensor
+    described: Tensor
+    target: Tensor
+    inputs: Tensor
+    meta: Tensor
+    extended: Tensor
+    coefficients: Tensor
+    made: Tensor
+
+
+class _Sweep:
+    """One pass over the users; what is added up."""
+
+    def __init__(
+        self, compared: Compared, scale: float, users: Tensor, items: Tensor, weights: Weights
+    ) -> None:
+        self._compared, self._scale = compared, scale
+        self._users, self._items, self._weights = users, items, weights
+        self._generating = Generating.of(weights)
+        self._first = weights[0].view(3, users.shape[2], -1)
+        self._counts = torch.bincount(compared.behaviors, minlength=compared.n_behaviors)
+
+    def run(self, factors: Float[Tensor, "B"], wanted: bool) -> Float[Tensor, "B"]:
+        """Return the losses.
+
+        Args:
+            factors: Of the losses in what the gradient is of.
+            wanted: Whether there is to be one.
+        """
+        compared = self._compared
+        if wanted:
+            self._begin()
+        share = 1.0 / self._counts.clamp(min=1)
+        steps = (self._scale * factors * share)[compared.behaviors]
+        losses = self._users.new_zeros(len(compared.positives))
+        for row, (first, last) in enumerate(
+            zip(compared.pair_borders[:-1], compared.pair_borders[1:], strict=True)
+        ):
+            if first == last:
+                continue
+            start, stop = compared.borders[row], compared.borders[row + 1]
+            known = self._prepare(row, slice(start, stop))
+            scores = self._scale * finish(known.made, known.items)
+            both = (compared.positives[first:last] - start, compared.negatives[first:last] - start)
+            margins = 1.0 - scores[:, both[0]] + scores[:, both[1]]
+            losses[first:last] = relu(margins).sum(0)
+            if wanted:
+                slopes = torch.where(margins > 0, steps[first:last], 0.0)
+                gradient = torch.zeros_like(scores)
+                for index, change in zip(both, (-slopes, slopes), strict=True):
+                    gradient.scatter_add_(1, index.expand_as(change), change)
+                self._add(row, slice(start, stop), known, gradient)
+        sums = share.new_zeros(len(share)).index_add_(0, compared.behaviors, losses)
+        return sums * share
+
+    def _prepare(self, row: int, entries: slice) -> _User:
+        """Compute all that comes before the scores."""
+        both, of_user, of_item = self._first
+        mine = self._users[row]
+        items = self._items[entries].transpose(0, 1).contiguous()
+        layer = mine[:, :, None] * both + of_item
+        alone = mine @ of_user + self._weights[5]
+        before = torch.baddbmm(alone[:, None], items, layer)
+        described = leaky_relu(before, SLOPE)
+        targets = self._compared.targets[entries]
+        target = described[targets, torch.arange(len(targets), device=targets.device)]
+        inputs, meta = second_layer(self._weights, described, target.expand_as(described))
+        extended = pad(leaky_relu(meta, SLOPE), (0, 1), value=1.0)
+        coefficients = self._generating.coefficients(mine)
+        made = torch.bmm(extended, coefficients.flatten(2)).view(
+            *extended.shape[:2], -1, mine.shape[1]
+        )
+        return _User(
+            items, layer, before, described, target, inputs, meta, extended, coefficients, made
+        )
+
+    def _begin(self) -> None:
+        """Start the sums of the gradient."""
+        self._to_users = torch.zeros_like(self._users)
+        self._to_items = torch.zeros_like(self._items)
+        self._to_generating = Generating(*map(torch.zeros_like, self._generating))
+        self._to_first = torch.zeros_like(self._first)
+        self._to_second = torch.zeros_like(self._weights[1])
+        self._to_biases = [torch.zeros_like(self._weights[number]) for number in (5, 6)]
+
+    def _add(self, row: int, entries: slice, known: _User, gradient: Float[Tensor, "A m"]) -> None:
+        """Add what comes from the scores of a user."""
+        places = gradient.flatten().nonzero()[:, 0]
+        if not len(places):
+            return
+        counts = (gradient != 0).sum(1).tolist()
+        n_entries, size = known.target.shape
+        items = known.items.flatten(0, 1)[places]
+        made = known.made.flatten(0, 1).index_select(0, places)
+        to_own = finish_gradient(made, items, gradient.flatten()[places])
+        to_meta, to_users = self._through_layers(row, known, places, counts, made.flatten(1))
+        to_meta *= _slopes(known.meta.flatten(0, 1)[places])
+        self._to_second.addmm_(known.inputs.flatten(0, 1)[places].T, to_meta)
+        self._to_biases[1].add_(to_meta.sum(0))
+        both, alone, other = (to_meta @ self._weights[1].T).chunk(3, dim=1)
+        to_described, to_target = gradient.new_zeros(2, gradient.numel(), size)
+        to_described[places] = both * known.target[places % n_entries] + alone
+        to_target[places] = both * known.described.flatten(0, 1)[places] + other
+        to_described = to_described.view(known.described.shape)
+        at = self._compared.targets[entries], torch.arange(n_entries, device=places.device)
+        to_described[at] += to_target.view_as(to_described).sum(0)
+        to_items, more = self._through_first(row, known, to_described)
+        to_items.flatten(0, 1)[places] += to_own
+        self._to_users[row] = to_users + more
+        self._to_items[entries] = to_items.transpose(0, 1)
+
+    def _through_layers(
+        self, row: int, known: _User, places: Tensor, counts: list[int], to_made: Tensor
+    ) -> tuple[Float[Tensor, "k G"], Float[Tensor, "A D"]]:
+        """Through the generated layers: to what generated them, and to the user."""
+        coefficients = known.coefficients.flatten(2)
+        extended = known.extended.flatten(0, 1)[places]
+        to_meta = extended.new_empty(len(places), extended.shape[1] - 1)
+        to_coefficients = torch.empty_like(coefficients)
+        each = (torch.split(rows, counts) for rows in (to_made, extended, to_meta))
+        for source, (to, of, out) in enumerate(zip(*each, strict=True)):
+            torch.mm(to, coefficients[source, :-1].T, out=out)
+            torch.mm(of.T, to, out=to_coefficients[source])
+        to_users = self._generating.add_gradient(
+            to_coefficients.view_as(known.coefficients), self._users[row], self._to_generating
+        )
+        return to_meta, to_users
+
+    def _through_first(
+        self, row: int, known: _User, to_described: Float[Tensor, "A m D"]
+    ) -> tuple[Float[Tensor, "A m D"], Float[Tensor, "A D"]]:
+        """Through what describes the pairs: to the items and to the user."""
+        mine = self._users[row]
+        to_before = to_described * _slopes(known.before)
+        to_layer = torch.bmm(known.items.transpose(1, 2), to_before)
+        to_alone = to_before.sum(1)
+        self._to_first[0].add_((mine[:, :, None] * to_layer).sum(0))
+        self._to_first[1].addmm_(mine.T, to_alone)
+        self._to_first[2].add_(to_layer.sum(0))
+        self._to_biases[0].add_(to_alone.sum(0))
+        to_users = (to_layer * self._first[0]).sum(2) + to_alone @ self._first[1].T
+        return torch.bmm(to_before, known.layer.transpose(1, 2)), to_users
+
+    def gradients(self) -> list[Tensor]:
+        """Return them in the order of users, items and weights."""
+        layer, bias, output, *biases = self._to_generating.together()
+        first = self._to_first.view_as(self._weights[0])
+        weights = [first, self._to_second, layer, bias, output, *self._to_biases, *biases]
+        return [self._to_users, self._to_items, *weights]
+
+
+def _slopes(before: Tensor) -> Tensor:
+    """The derivative of the leaky ReLU of something."""
+    return torch.where(before > 0, 1.0, SLOPE)
