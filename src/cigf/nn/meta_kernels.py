@@ -23,8 +23,8 @@ def coefficients(
     n_meta, n_blocks, size = out.shape[1:]
     factors, left, right = users.reshape(-1), both.reshape(-1), of_item.reshape(-1)
     flat = out.reshape(-1)
-    for r in range(first, last):
-        for g in range(n_meta):
+    for g in range(n_meta):  # outside, because its weights are the same for all lists
+        for r in range(first, last):
             for j in range(size):
                 to = np.uint64(((r * n_meta + g) * n_blocks + j) * size)
                 origin = np.uint64((g * size + j) * size)

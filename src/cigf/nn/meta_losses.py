@@ -109,6 +109,7 @@ class _Sweep:
         self._compared, self._scale = compared, scale
         self._users, self._items, self._weights = users, items, weights
         self._generating = Generating.of(weights)
+        self._room = self._generating.room(users.shape[1])
         self._first = weights[0].view(3, users.shape[2], -1)
         self._counts = torch.bincount(compared.behaviors, minlength=compared.n_behaviors)
 
@@ -158,7 +159,7 @@ class _Sweep:
         target = described[targets, torch.arange(len(targets), device=targets.device)]
         inputs, meta = second_layer(self._weights, described, target.expand_as(described))
         extended = pad(leaky_relu(meta, SLOPE), (0, 1), value=1.0)
-        coefficients = self._generating.coefficients(mine)
+        coefficients = self._generating.coefficients(mine, self._room)
         made = torch.bmm(extended, coefficients.flatten(2)).view(
             *extended.shape[:2], -1, mine.shape[1]
         )
@@ -171,6 +172,7 @@ class _Sweep:
         self._to_users = torch.zeros_like(self._users)
         self._to_items = torch.zeros_like(self._items)
         self._to_generating = Generating(*map(torch.zeros_like, self._generating))
+        self._to_room = self._generating.room(self._users.shape[1])
         self._to_first = torch.zeros_like(self._first)
         self._to_second = torch.zeros_like(self._weights[1])
         self._to_biases = [torch.zeros_like(self._weights[number]) for number in (5, 6)]
@@ -182,17 +184,17 @@ class _Sweep:
             return
         counts = (gradient != 0).sum(1).tolist()
         n_entries, size = known.target.shape
-        items = known.items.flatten(0, 1)[places]
-        made = known.made.flatten(0, 1).index_select(0, places)
+        items = _rows(known.items, places)
+        made = _rows(known.made, places)
         to_own = finish_gradient(made, items, gradient.flatten()[places])
         to_meta, to_users = self._through_layers(row, known, places, counts, made.flatten(1))
-        to_meta *= _slopes(known.meta.flatten(0, 1)[places])
-        self._to_second.addmm_(known.inputs.flatten(0, 1)[places].T, to_meta)
+        to_meta = _passed(to_meta, _rows(known.meta, places))
+        self._to_second.addmm_(_rows(known.inputs, places).T, to_meta)
         self._to_biases[1].add_(to_meta.sum(0))
         both, alone, other = (to_meta @ self._weights[1].T).chunk(3, dim=1)
         to_described, to_target = gradient.new_zeros(2, gradient.numel(), size)
-        to_described[places] = both * known.target[places % n_entries] + alone
-        to_target[places] = both * known.described.flatten(0, 1)[places] + other
+        to_described[places] = both * known.target.index_select(0, places % n_entries) + alone
+        to_target[places] = both * _rows(known.described, places) + other
         to_described = to_described.view(known.described.shape)
         at = self._compared.targets[entries], torch.arange(n_entries, device=places.device)
         to_described[at] += to_target.view_as(to_described).sum(0)
@@ -206,15 +208,15 @@ class _Sweep:
     ) -> tuple[Float[Tensor, "k G"], Float[Tensor, "A D"]]:
         """Through the generated layers: to what generated them, and to the user."""
         coefficients = known.coefficients.flatten(2)
-        extended = known.extended.flatten(0, 1)[places]
+        extended = _rows(known.extended, places)
         to_meta = extended.new_empty(len(places), extended.shape[1] - 1)
-        to_coefficients = torch.empty_like(coefficients)
+        to_coefficients = self._to_room.flatten(2)
         each = (torch.split(rows, counts) for rows in (to_made, extended, to_meta))
         for source, (to, of, out) in enumerate(zip(*each, strict=True)):
             torch.mm(to, coefficients[source, :-1].T, out=out)
             torch.mm(of.T, to, out=to_coefficients[source])
         to_users = self._generating.add_gradient(
-            to_coefficients.view_as(known.coefficients), self._users[row], self._to_generating
+            self._to_room, self._users[row], self._to_generating
         )
         return to_meta, to_users
 
@@ -223,7 +225,7 @@ class _Sweep:
     ) -> tuple[Float[Tensor, "A m D"], Float[Tensor, "A D"]]:
         """Through what describes the pairs: to the items and to the user."""
         mine = self._users[row]
-        to_before = to_described * _slopes(known.before)
+        to_before = _passed(to_described, known.before)
         to_layer = torch.bmm(known.items.transpose(1, 2), to_before)
         to_alone = to_before.sum(1)
         self._to_first[0].add_((mine[:, :, None] * to_layer).sum(0))
@@ -241,6 +243,12 @@ class _Sweep:
         return [self._to_users, self._to_items, *weights]
 
 
-def _slopes(before: Tensor) -> Tensor:
-    """The derivative of the leaky ReLU of something."""
-    return torch.where(before > 0, 1.0, SLOPE)
+def _rows(x: Float[Tensor, "A m *_"], places: Int64[Tensor, "k"]) -> Tensor:
+    """Some entries under some sources; several times faster than indexing."""
+    return x.flatten(0, 1).index_select(0, places)
+
+
+def _passed(gradient: Tensor, before: Tensor) -> Tensor:
+    """Through the leaky ReLU of something."""
+    out: Tensor = torch.ops.aten.leaky_relu_backward(gradient, before, SLOPE, False)
+    return out

@@ -37,8 +37,8 @@ class Generating(NamedTuple):
 
     Args:
         both: What goes with u * i; shape (G, D, D): meta, item, hidden.
-        of_user: With u, likewise.
-        of_item: With i, likewise.
+        of_user: With u, shape (D, G, D): user, meta, hidden.
+        of_item: With i, as `both`.
         ends: Of the hidden vector's bias and of the output layer, (G, 2, D).
     """
 
@@ -54,19 +54,28 @@ class Generating(NamedTuple):
             torch.cat([weights[number], weights[5 + number][None]]) for number in (2, 3, 4)
         )
         size = bias.shape[1]
-        both, of_user, of_item = layer.view(-1, 3, size, size).transpose(0, 1).contiguous()
-        return cls(both, of_user, of_item, torch.stack([bias, output], dim=1))
+        both, of_user, of_item = layer.view(-1, 3, size, size).unbind(1)
+        by_user = of_user.transpose(0, 1).contiguous()
+        ends = torch.stack([bias, output], dim=1)
+        return cls(both.contiguous(), by_user, of_item.contiguous(), ends)
 
     def together(self) -> list[Tensor]:
         """Return F_3, F_4, F_5 and their biases: the reverse of `of`."""
-        layer = torch.stack(self[:3], dim=1).flatten(1)
+        parts = self.both, self.of_user.transpose(0, 1), self.of_item
+        layer = torch.stack(parts, dim=1).flatten(1)
         several = (layer, self.ends[:, 0], self.ends[:, 1])
         return [each[:-1] for each in several] + [each[-1] for each in several]
 
-    def coefficients(self, users: Float[Tensor, "r D"]) -> Float[Tensor, "r G J D"]:
-        """Return what the sums over [g || 1] and [i || 1], and the output, are weighted by."""
+    def room(self, n_lists: int) -> Float[Tensor, "r G J D"]:
+        """Return room for the coefficients of some lists, or for their gradient."""
         n_meta, size = self.both.shape[:2]
-        out = users.new_empty(len(users), n_meta, size + 2, size)
+        return self.both.new_empty(n_lists, n_meta, size + 2, size)
+
+    def coefficients(
+        self, users: Float[Tensor, "r D"], out: Float[Tensor, "r G J D"]
+    ) -> Float[Tensor, "r G J D"]:
+        """Set out to what the sums over [g || 1] and [i || 1], and the output, are weighted by."""
+        n_meta, size = self.both.shape[:2]
         if usable(users, self.both):
             from cigf.nn.meta_kernels import coefficients  # needs numba
 
@@ -74,7 +83,7 @@ class Generating(NamedTuple):
             run(coefficients, split_evenly(len(users), n_meta * size), *given)
         else:
             out[:, :, :size] = users[:, None, :, None] * self.both + self.of_item
-        alone = users @ self.of_user.transpose(0, 1).flatten(1)
+        alone = users @ self.of_user.flatten(1)
         out[:, :, size:] = self.ends
         out[:, :, size] += alone.view(len(users), n_meta, size)
         return out
@@ -85,8 +94,8 @@ class Generating(NamedTuple):
         """Add the gradient of `coefficients` to sums, and return that by the users."""
         size = users.shape[1]
         alone = gradient[:, :, size].flatten(1)
-        to_users = alone @ self.of_user.transpose(1, 2).flatten(0, 1)
-        sums.of_user.add_((users.T @ alone).view(size, -1, size).transpose(0, 1))
+        to_users = alone @ self.of_user.flatten(1).T
+        sums.of_user.flatten(1).addmm_(users.T, alone)
         sums.ends.add_(gradient[:, :, size:].sum(0))
         if usable(users, gradient):
             from cigf.nn.meta_kernels import collect  # needs numba
@@ -120,7 +129,8 @@ def score_lists(
     """
     with torch.no_grad():
         meta = leaky_relu(second_layer(weights, source, target)[1], SLOPE)
-        made = pad(meta, (0, 1), value=1.0) @ generating.coefficients(users).flatten(2)
+        coefficients = generating.coefficients(users, generating.room(len(users)))
+        made = pad(meta, (0, 1), value=1.0) @ coefficients.flatten(2)
         return finish(made.view(*meta.shape[:2], -1, users.shape[1]), items)
 
 
