@@ -1,7 +1,8 @@
 """What each part of CIGF+ brings: trained without it, several seeds, paired tests.
 
-All trainings with one seed share its rehearsals, which take longer than a training. Ranks are kept
-in the work folder, so a benchmark that was stopped can be continued.
+The whole model's runs are those of the benchmark `plus`; all other trainings with one seed share
+its rehearsals, which take longer than a training. Ranks are kept in the work folder, so a benchmark
+that was stopped can be continued.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
 
-from benchmarks.bench_plus import PLUS
+from benchmarks.bench_plus import PLUS, run_of
 from benchmarks.common import Figure, Options, say
 from cigf.data.splitting import Split
 from cigf.evaluation.evaluator import evaluation_task
@@ -19,8 +20,9 @@ from cigf.experiment.config import load_experiment
 from cigf.experiment.training import fit_split
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.evidence import FeatureGroup
+from cigf.inference.artifact import load_artifact
 from cigf.nn.pair_terms import Term
-from cigf.ranking import rank_counts
+from cigf.ranking import Scorer, rank_counts
 
 WHOLE = "nothing"
 PARTS: tuple[str, ...] = (WHOLE, *get_args(FeatureGroup), *get_args(Term))
@@ -33,7 +35,9 @@ def run(options: Options, parts: Sequence[str] = PARTS) -> list[Figure]:
     folder = options.work / "ablations"
     folder.mkdir(exist_ok=True)
     for seed in options.seeds:
-        _rank(split, folder, seed, parts)
+        if not _file(folder, WHOLE, seed).exists():
+            _keep(load_artifact(run_of(options, seed).path).scorer(), split, folder, WHOLE, seed)
+        _rank(split, folder, seed, [part for part in parts if part != WHOLE])
     measured = {part: _measured(split, folder, part, options.seeds) for part in parts}
     tests = dict(_tests(measured))
     return [
@@ -54,13 +58,16 @@ def _rank(split: Split, folder: Path, seed: int, parts: Sequence[str]) -> None:
     learned = split.history("test")
     graph = BehaviorGraph.build(learned.interactions, times=learned.times)
     for part in missing:
-        left_out = [] if part == WHOLE else [part]
-        config = load_experiment(PLUS, [f"seed={seed}", f"model.without={left_out}"])
+        config = load_experiment(PLUS, [f"seed={seed}", f"model.without={[part]}"])
         with TemporaryDirectory() as checkpoints:
             fitted = fit_split(split, config, Path(checkpoints), device="cpu", graph=graph)
         scorer = fitted.model.scorer(fitted.representations, len(learned.behaviors) - 1)
-        save_counts(rank_counts(scorer, evaluation_task(split).task), _file(folder, part, seed))
-        say(f"ablations: seed {seed}, without {part}")
+        _keep(scorer, split, folder, part, seed)
+
+
+def _keep(scorer: Scorer, split: Split, folder: Path, part: str, seed: int) -> None:
+    save_counts(rank_counts(scorer, evaluation_task(split).task), _file(folder, part, seed))
+    say(f"ablations: seed {seed}, without {part}")
 
 
 def _file(folder: Path, part: str, seed: int) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.common import ROOT, Figure, Options, say, trained_run
 from cigf.experiment.config import load_experiment
 from cigf.experiment.evaluating import evaluate_run
+from cigf.experiment.folder import RunFolder
 
 PLUS = ROOT / "experiments" / "cigf-plus.toml"
 
@@ -39,9 +40,14 @@ def run(options: Options) -> list[Figure]:
     ]
 
 
-def _metrics(options: Options, seed: int) -> dict[str, Any]:
+def run_of(options: Options, seed: int) -> RunFolder:
+    """Train one seed, or take what is there."""
     config = load_experiment(PLUS, [f"seed={seed}"])
-    run = trained_run(options.dataset, options.work / "runs" / f"plus-{seed}", config)
+    return trained_run(options.dataset, options.work / "runs" / f"plus-{seed}", config)
+
+
+def _metrics(options: Options, seed: int) -> dict[str, Any]:
+    run = run_of(options, seed)
     evaluated = evaluate_run(run.path, dataset=options.dataset, n_bootstrap=0)
     metrics: dict[str, Any] = evaluated["metrics"]
     values = ", ".join(

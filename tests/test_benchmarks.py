@@ -320,12 +320,12 @@ class StopAfterOneEpoch(Listener):
 
 def test_ablations(toy_data):
     options = Options(toy_data / "taobao15k", toy_data / "work", seeds=(3,))
-    parts = ("nothing", "relations", "nearness")
+    parts = ("nothing", "nearest", "nearness")
     found = bench_ablations.run(options, parts)
     names = [figure.name for figure in found if "ndcg@10/full/all" in figure.name]
     assert names[0] == "without nothing: ndcg@10/full/all"
     assert [name.split(", p ")[0].split(":")[0] for name in names[1:]] == [
-        "without relations",
+        "without nearest",
         "without nearness",
     ]
     assert all(", p " in name for name in names[1:])

@@ -56,9 +56,8 @@ def features(model, matrices):
     columns = [*others]
     columns += [np.tile(values, (n_users, 1)) for values in of_items]
     columns += [np.tile(values[:, None], (1, n_items)) for values in of_users]
-    for power, smallest in ((1, 1e-3), (4, 1e-8)):
-        related = np.log(relations(model, matrices, power) + smallest) / power
-        columns += list(np.moveaxis(related.reshape(n_users, n_items, -1), -1, 0))
+    related = np.log(relations(model, matrices, 4) + 1e-8) / 4
+    columns += list(np.moveaxis(related.reshape(n_users, n_items, -1), -1, 0))
     columns += [np.tile(x, (n_users, 1)) for x in coordinates(model, others).T]
     table = np.stack(columns, -1)
     mean, deviation = table[is_open].mean(0), table[is_open].std(0)

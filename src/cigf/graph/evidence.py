@@ -20,9 +20,6 @@ from cigf.graph.cooccurrence import cosines, matrices_of, weighted_sum
 from cigf.graph.relations import Pattern, relations_of_pairs
 from cigf.graph.spectrum import item_coordinates
 
-SMALLEST = 1e-3
-"""Added to a relation before its logarithm is taken."""
-
 FARTHEST = 1e-2
 """Stands for the nearest item of one that is near to nothing."""
 
@@ -34,7 +31,7 @@ CONSTANT = 1e-5
 
 Floats = NDArray[np.float32]
 
-FeatureGroup = Literal["behaviors", "items", "users", "relations", "nearest", "coordinates"]
+FeatureGroup = Literal["behaviors", "items", "users", "nearest", "coordinates"]
 """What the features of a touched pair tell, in their order."""
 
 
@@ -174,8 +171,8 @@ class Evidence:
         """All that is known of the touched pairs, standardized over the open ones.
 
         Which behaviors a pair has; how many users did what with the item, how many of them also
-        the target, and how this is with its neighbors; the same of the user; all relations, as
-        sums and by their nearest; and the item's coordinates.
+        the target, and how this is with its neighbors; the same of the user; all relations by
+        their nearest; and the item's coordinates.
         """
         users, items = self.pairs
         both = [csr_array(each * self.done[-1]) for each in self.done[:-1]]
@@ -186,16 +183,13 @@ class Evidence:
             around = np.log(near @ n_converted + 0.1) - np.log(near @ _sums(self.done[k], 0) + 1.0)
             of_items += [np.log1p(n_converted), around]
             of_users.append(np.log1p(_sums(converted, 1)))
+        nearest = self.nearest.reshape(len(users), len(self.done) ** 2)
         table = np.stack(
             [
                 *(values_at(each, self.pairs) for each in self.done[:-1]),
                 *(each[items] for each in of_items),
                 *(each[users] for each in of_users),
-                *np.log(self.relations.reshape(len(users), len(self.done) ** 2) + SMALLEST).T,
-                *(
-                    np.log(self.nearest.reshape(len(users), len(self.done) ** 2) + FARTHEST**SHARP)
-                    / SHARP
-                ).T,
+                *(np.log(nearest + FARTHEST**SHARP) / SHARP).T,
                 *self.coordinates[items].T,
             ],
             axis=1,
@@ -210,7 +204,6 @@ def feature_groups(n_behaviors: int, n_coordinates: int) -> dict[FeatureGroup, i
         "behaviors": others,
         "items": n_behaviors + 2 * others,
         "users": n_behaviors + others,
-        "relations": n_behaviors**2,
         "nearest": n_behaviors**2,
         "coordinates": n_coordinates,
     }

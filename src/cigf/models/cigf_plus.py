@@ -23,7 +23,6 @@ from torch.nn.functional import softplus
 from cigf.config import Config
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.evidence import (
-    SMALLEST,
     Counting,
     Evidence,
     FeatureGroup,
@@ -38,7 +37,7 @@ from cigf.models.base import EVERYONE, Recommender, Representations, Sections, S
 from cigf.models.cigf import CIGF, CIGFConfig
 from cigf.nn.blocks import MESIBlock
 from cigf.nn.heads import MESIHead
-from cigf.nn.pair_terms import EMPTY, PairTerms, Term
+from cigf.nn.pair_terms import EMPTY, SMALLEST, PairTerms, Term
 from cigf.ranking import Corrections, RelatedScorer, ScoreFactors, Scorer
 from cigf.shapes import Batch
 
@@ -94,8 +93,8 @@ class CIGFPlusConfig(Config):
     n_networks: PositiveInt = 4
     """How many networks learn to rank touched pairs, each by itself; their mean score ranks."""
     without: tuple[FeatureGroup | Term, ...] = ()
-    """Parts that are left out, to see what they bring: `behaviors`, `items`, `users`, `relations`,
-    `nearest` or `coordinates` of the network's features; `core`; a new item's `popularity` or
+    """Parts that are left out, to see what they bring: `behaviors`, `items`, `users`, `nearest`
+    or `coordinates` of the network's features; `core`; a new item's `popularity` or
     `nearness`; what the `level` of a list depends on."""
 
 
@@ -129,7 +128,6 @@ class CIGFPlus(Recommender):
             sizes.n_behaviors,
             [group not in config.without for group, n in groups.items() for _ in range(n)],
             n_user_features(sizes.n_behaviors),
-            SMALLEST,
             config.hidden_size,
             config.n_networks,
             config.without,

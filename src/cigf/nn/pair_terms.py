@@ -20,6 +20,9 @@ LEVEL_SIZE = 16
 EMPTY = -10.0
 """Stands for the logarithm of an empty list's sum."""
 
+SMALLEST = 1e-3
+"""Added to a relation before its logarithm is taken: eps."""
+
 QUICK = 10.0
 """How much faster the few single weights move than the networks' under equal steps."""
 
@@ -34,7 +37,6 @@ class PairTerms(nn.Module):
         n_behaviors: B.
         told: Which of the F features of a touched pair its network may read.
         n_user_features: G.
-        smallest: Added to a relation before its logarithm is taken.
         hidden_size: Width of the networks for touched pairs.
         n_networks: E, how many such networks there are.
         without: Terms that are left out.
@@ -48,7 +50,6 @@ class PairTerms(nn.Module):
         n_behaviors: int,
         told: Sequence[bool],
         n_user_features: int,
-        smallest: float,
         hidden_size: int,
         n_networks: int,
         without: Collection[str],
@@ -56,7 +57,6 @@ class PairTerms(nn.Module):
     ) -> None:
         super().__init__()
         self._without = frozenset(without)
-        self._smallest = smallest
         self.relation_weight = nn.Parameter(torch.zeros(n_behaviors, n_behaviors))
         self.sharpness = nn.Parameter(torch.full((), math.log(math.e - 1) / QUICK))
         self.core_weight = nn.Parameter(torch.full((), 0.1))
@@ -87,9 +87,9 @@ class PairTerms(nn.Module):
         return softplus(QUICK * self.sharpness) * self._has("nearness")
 
     def nearness(self, relations: Float[Tensor, "*n B B"]) -> Float[Tensor, "*n"]:
-        """Compute gamma log(smallest + sum_kj w_kj r_kj)."""
+        """Compute gamma log(eps + sum_kj w_kj r_kj)."""
         total = relations.flatten(-2) @ self.relation_weights.flatten()
-        return self.gamma * torch.log(total + self._smallest)
+        return self.gamma * torch.log(total + SMALLEST)
 
     def popularity(self, counts: Float[Tensor, "n B"]) -> Float[Tensor, "n"]:
         """Compute <beta, log(1 + n_i)>."""
