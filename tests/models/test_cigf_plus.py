@@ -22,7 +22,7 @@ SMALL = {
     "hidden_size": 5,
     "n_networks": 2,
     "n_sampled": 7,
-    "n_rehearsals": 2,
+    "n_rehearsals": 4,
     "n_coordinates": 3,
     "score_scale": 1.0,
 }
@@ -57,11 +57,19 @@ def test_the_losses_are_those_of_the_lists(seed):
     rehearsed = matrices_of(lesson.graph)
     expected = reference.losses(model, rehearsed, hidden, sampled, batch)
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4)
-    # Both kinds of positives, and users without any, are among them.
-    touched = sum(m.toarray() for m in rehearsed[:-1]) > 0
     hides = np.flatnonzero(hidden != NOTHING)
     assert 0 < len(hides) < len(hidden)
-    assert len({bool(touched[user, hidden[user]]) for user in hides}) == 2
+
+
+def test_the_rehearsals_of_the_toy_hide_touched_and_new_items():
+    """What the test of the losses needs: users that hide the one, the other, and nothing."""
+    matrices = random_matrices()
+    graph = BehaviorGraph.build(matrices)
+    kinds = set()
+    for lesson in toy_model("cigf-plus", **SMALL)._lessons(graph):
+        users = (lesson.hidden != NOTHING).nonzero()[:, 0]
+        kinds |= set(lesson.is_new(users).tolist())
+    assert kinds == {False, True}
 
 
 @pytest.mark.parametrize(("n_behaviors", "learns"), [(3, False), (1, True)])

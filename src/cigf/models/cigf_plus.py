@@ -116,6 +116,8 @@ class CIGFPlus(Recommender):
     def __init__(self, config: CIGFPlusConfig, sizes: Sizes, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        # Drawn before all weights, so that models of other sizes have the same rehearsals.
+        self._seed = int(torch.randint(1 << 62, (), generator=generator))
         core = CIGFConfig(
             embedding_size=config.embedding_size,
             n_layers=config.n_layers,
@@ -133,7 +135,6 @@ class CIGFPlus(Recommender):
             config.without,
             generator,
         )
-        self._seed = int(torch.randint(1 << 62, (), generator=generator))
 
     @property
     def head(self) -> MESIHead:
