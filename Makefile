@@ -12,7 +12,7 @@ help:
 	@echo "make demo    set up, run the whole job on a synthetic shop log, end with recommendations"
 	@echo "make test    set up, run all checks and tests"
 	@echo "make data    tests on real data sets (CIGF_DATA or ../shared/data); minutes"
-	@echo "make bench   benchmarks on real data; minutes"
+	@echo "make bench   benchmarks on real data; an hour or more"
 	@echo "make bench-scale  benchmarks on synthetic logs of up to 100 million pairs (11 GB); long"
 	@echo "make test-gpu, make bench-gpu  tests and benchmarks for a CUDA device, where there is one"
 	@echo "make docs    build the documentation's site into site/"
