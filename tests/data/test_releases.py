@@ -243,6 +243,8 @@ def break_matrix(name, value):
         break_matrix("indices", np.array([1, 6, 0, 2, 1, -1], np.int32)),
         break_matrix("indptr", np.array([0, 2, 3, 3, 4, 5], np.int32)),
         break_matrix("indptr", np.array([0, 3, 2, 3, 4, 6], np.int32)),
+        # Its differences, in 32 bits, are not negative.
+        break_matrix("indptr", np.array([0, 2**31 - 1, -2, 3, 4, 6], np.int32)),
         break_matrix("indptr", np.array([0, 2, 6], np.int32)),
         break_matrix("data", np.ones(5, np.int32)),
         break_matrix("_shape", (5, 6)),

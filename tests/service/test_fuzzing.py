@@ -4,6 +4,9 @@ from json import dumps
 
 import pytest
 import schemathesis
+
+# Imported before a server runs: Python 3.11 can fail where two threads read source at once.
+import schemathesis.specs.openapi.schemas
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 

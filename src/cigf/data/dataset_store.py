@@ -223,7 +223,7 @@ class _SplitReader:
             indptr.shape == (self.shape[0] + 1,)
             and indptr[0] == 0
             and indptr[-1] == len(indices)
-            and bool((np.diff(indptr) >= 0).all())
+            and bool((indptr[1:] >= indptr[:-1]).all())  # differences could overflow
             and (not len(indices) or (indices.min() >= 0 and indices.max() < self.shape[1]))
         )
         if not fits:

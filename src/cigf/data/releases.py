@@ -211,7 +211,7 @@ def _is_consistent(
         and indices.dtype.kind == "i"
         and indptr[0] == 0
         and indptr[-1] == len(indices) == len(data)
-        and (np.diff(indptr) >= 0).all()
+        and (indptr[1:] >= indptr[:-1]).all()  # differences could overflow
         and (indices >= 0).all()
         and (indices < n_items).all()
     )

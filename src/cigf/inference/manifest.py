@@ -222,6 +222,6 @@ def _is_csr(indptr: NDArray[Any], indices: NDArray[Any], shape: tuple[int, int])
         return False
     if indptr.shape != (shape[0] + 1,) or indptr[0] != 0 or indptr[-1] != len(indices):
         return False
-    if (np.diff(indptr) < 0).any():
+    if (indptr[1:] < indptr[:-1]).any():  # differences could overflow
         return False
     return not len(indices) or bool(0 <= indices.min() <= indices.max() < shape[1])
