@@ -30,7 +30,8 @@ SMALL = {
 
 class TestCIGFPlus(RecommenderContract):
     name = "cigf-plus"
-    options: ClassVar = SMALL
+    # One rehearsal, in which touched and new items are hidden: only then all parameters learn.
+    options: ClassVar = {**SMALL, "n_rehearsals": 1}
 
     def dense_scores(self, model, matrices, behavior):
         return reference.scores(model, matrices, behavior)
