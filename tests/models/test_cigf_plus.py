@@ -73,6 +73,16 @@ def test_the_rehearsals_of_the_toy_hide_touched_and_new_items():
     assert kinds == {False, True}
 
 
+def test_forms_of_other_sizes_share_the_rehearsals():
+    graph = BehaviorGraph.build(random_matrices())
+    other = {**SMALL, "hidden_size": 7, "n_networks": 1, "embedding_size": 4, "without": ["core"]}
+    hidden = [
+        torch.stack([lesson.hidden for lesson in toy_model("cigf-plus", **options)._lessons(graph)])
+        for options in (SMALL, other)
+    ]
+    assert torch.equal(*hidden)
+
+
 @pytest.mark.parametrize(("n_behaviors", "learns"), [(3, False), (1, True)])
 def test_hidden_purchases_reach_the_embeddings_only_where_nothing_else_does(n_behaviors, learns):
     matrices = random_matrices(n_behaviors=n_behaviors)
