@@ -34,12 +34,23 @@ def coefficients(
 
 
 @inlined
-def _hidden(made: Array, at: int, items: Array, place: int, out: Array, size: int) -> None:
-    """Out = the hidden vector of one pair, before its activation."""
+def _hidden(made: Array, at: int, items: Array, place: int, out: Array, to: int, size: int) -> None:
+    """out[to:] = the hidden vector of one pair, before its activation."""
     one: Any = np.float32(1.0)
-    set_piece(out, 0, one, made, at + size * size, size)
+    set_piece(out, to, one, made, at + size * size, size)
     for j in range(size):
-        add_piece(out, 0, items[place + j], made, at + j * size, size)
+        add_piece(out, to, items[place + j], made, at + j * size, size)
+
+
+@inlined
+def _score(made: Array, at: int, hidden: Array, place: int, slope: float, size: int) -> Any:
+    """Return the score that a hidden vector gives."""
+    origin, output = np.uint64(place), np.uint64(at + (size + 1) * size)
+    total = np.float32(0.0)
+    for d in range(np.uint64(size)):
+        value = hidden[origin + d]
+        total += max(value, slope * value) * made[output + d]
+    return total
 
 
 @kernel
@@ -57,47 +68,73 @@ def scores(
         for m in range(n_pairs):
             at = (r * n_pairs + m) * n_blocks * size
             place = (m if shared else r * n_pairs + m) * size
-            _hidden(flat, at, flat_items, place, hidden, size)
-            output = np.uint64(at + (size + 1) * size)
-            total = np.float32(0.0)
-            for d in range(np.uint64(size)):
-                active = max(hidden[d], slope * hidden[d])
-                total += active * flat[output + d]
-            out[r, m] = total
+            _hidden(flat, at, flat_items, place, hidden, 0, size)
+            out[r, m] = _score(flat, at, hidden, 0, slope, size)
 
 
 @kernel
-def scores_gradient(
+def compare(
     made: Array,
     items: Array,
-    gradient: Array,
-    slope: float,
+    extended: Array,
+    positives: Array,
+    negatives: Array,
+    steps: Array,
+    losses: Array,
+    places: Array,
     to_items: Array,
-    first: int,
-    last: int,
-) -> None:
-    """The gradient of `scores`: by the items, and by `made` in its own place.
+    kept: Array,
+    scale: float,
+    slope: float,
+) -> int:
+    """Add the hinges of pairs of entries to losses, and walk their gradient back to `made`.
 
-    Shapes: made (k, J, D), items and to_items (k, D), gradient (k,).
+    That of the k entries which have one is put into the first rows of `made`, of to_items and, what
+    described those entries, of kept; their numbers are put into places, and k is returned. The rows
+    of `made` and kept after those are 0.
+
+    Shapes: made (n, J, D), items and to_items (m <= n, D), extended and kept (n, G); positives,
+    negatives, steps and losses (p,); places (m,).
     """
-    n_blocks, size = made.shape[1:]
+    n_entries, size = items.shape
+    n_blocks = made.shape[1]
     flat, flat_items, flat_out = made.reshape(-1), items.reshape(-1), to_items.reshape(-1)
-    hidden = np.empty(size, np.float32)
+    hidden = np.empty(n_entries * size, np.float32)
+    scores, slopes = np.empty(n_entries, np.float32), np.zeros(n_entries, np.float32)
     one: Any = np.float32(1.0)
-    for k in range(first, last):
-        at, place = k * n_blocks * size, k * size
-        _hidden(flat, at, flat_items, place, hidden, size)
-        output = np.uint64(at + (size + 1) * size)
-        change = gradient[k]
+    for m in range(n_entries):
+        at = m * n_blocks * size
+        _hidden(flat, at, flat_items, m * size, hidden, m * size, size)
+        scores[m] = scale * _score(flat, at, hidden, m * size, slope, size)
+    for p in range(len(positives)):
+        first, second = positives[p], negatives[p]
+        margin = one - scores[first] + scores[second]
+        if not margin <= 0:  # also where it is not a number, which training has to see
+            losses[p] += margin
+            slopes[first] -= steps[p]
+            slopes[second] += steps[p]
+    found = 0
+    for m in range(n_entries):
+        change = slopes[m]
+        if change == 0:
+            continue
+        at, to, place = m * n_blocks * size, found * n_blocks * size, m * size
+        output, target = np.uint64(at + (size + 1) * size), np.uint64(to + (size + 1) * size)
+        origin = np.uint64(place)
         for d in range(np.uint64(size)):
-            weight, value = flat[output + d], hidden[d]
-            flat[output + d] = change * max(value, slope * value)
-            hidden[d] = change * weight * (one if value > 0 else slope)
+            weight, value = flat[output + d], hidden[origin + d]
+            flat[target + d] = change * max(value, slope * value)
+            hidden[origin + d] = change * weight * (one if value > 0 else slope)
         for j in range(size):
-            block = at + j * size
-            flat_out[place + j] = dot_pieces(flat, block, hidden, 0, size)
-            set_piece(flat, block, flat_items[place + j], hidden, 0, size)
-        set_piece(flat, at + size * size, one, hidden, 0, size)
+            flat_out[found * size + j] = dot_pieces(flat, at + j * size, hidden, place, size)
+            set_piece(flat, to + j * size, flat_items[place + j], hidden, place, size)
+        set_piece(flat, to + size * size, one, hidden, place, size)
+        kept[found] = extended[m]
+        places[found] = m
+        found += 1
+    made[found:] = 0.0
+    kept[found:] = 0.0
+    return found
 
 
 @kernel

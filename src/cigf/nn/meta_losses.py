@@ -15,9 +15,13 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn.functional import leaky_relu, pad, relu
+from torch.nn.functional import leaky_relu, pad
 
-from cigf.nn.meta_scores import SLOPE, Generating, Weights, finish, finish_gradient, second_layer
+from cigf.nn.meta_scores import SLOPE, Generating, Weights, compare, second_layer
+from cigf.nn.products import product
+
+ROWS = 8
+"""Entries come in multiples of so many."""
 
 
 class Compared(NamedTuple):
@@ -83,9 +87,7 @@ class _User(NamedTuple):
         target: That of each one's target, (m, D).
         inputs: Of the second layer.
         meta: What the second layer returns, before the activation.
-        extended: After it, and 1: G numbers.
-        coefficients: (A, G, J D).
-        made: The product of the two, J D numbers.
+        extended: After it, and 1: G numbers, of some more rows than there are entries.
     """
 
     items: Tensor
@@ -96,12 +98,27 @@ class _User(NamedTuple):
     inputs: Tensor
     meta: Tensor
     extended: Tensor
-    coefficients: Tensor
-    made: Tensor
+
+
+class _Passed(NamedTuple):
+    """What comes back through the layers of one source.
+
+    Args:
+        places: The k entries with a gradient, in (A, m) taken as one axis.
+        to_items: As far as the last layer reads them, (k, D).
+        to_meta: (k, G - 1).
+    """
+
+    places: Tensor
+    to_items: Tensor
+    to_meta: Tensor
 
 
 class _Sweep:
-    """One pass over the users; what is added up."""
+    """One pass over the users and their sources; what is added up.
+
+    One source after another, because what is computed for one fits a core's own cache.
+    """
 
     def __init__(
         self, compared: Compared, scale: float, users: Tensor, items: Tensor, weights: Weights
@@ -109,7 +126,7 @@ class _Sweep:
         self._compared, self._scale = compared, scale
         self._users, self._items, self._weights = users, items, weights
         self._generating = Generating.of(weights)
-        self._room = self._generating.room(users.shape[1])
+        self._room = self._generating.room(1)
         self._first = weights[0].view(3, users.shape[2], -1)
         self._counts = torch.bincount(compared.behaviors, minlength=compared.n_behaviors)
 
@@ -124,7 +141,7 @@ class _Sweep:
         if wanted:
             self._begin()
         share = 1.0 / self._counts.clamp(min=1)
-        steps = (self._scale * factors * share)[compared.behaviors]
+        steps = (float(wanted) * self._scale * factors * share)[compared.behaviors]
         losses = self._users.new_zeros(len(compared.positives))
         for row, (first, last) in enumerate(
             zip(compared.pair_borders[:-1], compared.pair_borders[1:], strict=True)
@@ -133,21 +150,23 @@ class _Sweep:
                 continue
             start, stop = compared.borders[row], compared.borders[row + 1]
             known = self._prepare(row, slice(start, stop))
-            scores = self._scale * finish(known.made, known.items)
-            both = (compared.positives[first:last] - start, compared.negatives[first:last] - start)
-            margins = 1.0 - scores[:, both[0]] + scores[:, both[1]]
-            losses[first:last] = relu(margins).sum(0)
+            pairs = (
+                compared.positives[first:last] - start,
+                compared.negatives[first:last] - start,
+            )
+            walked = [
+                self._through_layers(
+                    row, known, source, pairs, steps[first:last], losses[first:last]
+                )
+                for source in range(len(known.items))
+            ]
             if wanted:
-                slopes = torch.where(margins > 0, steps[first:last], 0.0)
-                gradient = torch.zeros_like(scores)
-                for index, change in zip(both, (-slopes, slopes), strict=True):
-                    gradient.scatter_add_(1, index.expand_as(change), change)
-                self._add(row, slice(start, stop), known, gradient)
+                self._add(row, slice(start, stop), known, walked)
         sums = share.new_zeros(len(share)).index_add_(0, compared.behaviors, losses)
         return sums * share
 
     def _prepare(self, row: int, entries: slice) -> _User:
-        """Compute all that comes before the scores."""
+        """Compute all that comes before the generated layers."""
         both, of_user, of_item = self._first
         mine = self._users[row]
         items = self._items[entries].transpose(0, 1).contiguous()
@@ -158,67 +177,67 @@ class _Sweep:
         targets = self._compared.targets[entries]
         target = described[targets, torch.arange(len(targets), device=targets.device)]
         inputs, meta = second_layer(self._weights, described, target.expand_as(described))
-        extended = pad(leaky_relu(meta, SLOPE), (0, 1), value=1.0)
-        coefficients = self._generating.coefficients(mine, self._room)
-        made = torch.bmm(extended, coefficients.flatten(2)).view(
-            *extended.shape[:2], -1, mine.shape[1]
-        )
-        return _User(
-            items, layer, before, described, target, inputs, meta, extended, coefficients, made
-        )
+        filling = _whole_steps(len(target)) - len(target)
+        extended = pad(leaky_relu(meta, SLOPE), (0, 1, 0, filling), value=1.0)
+        return _User(items, layer, before, described, target, inputs, meta, extended)
 
     def _begin(self) -> None:
         """Start the sums of the gradient."""
         self._to_users = torch.zeros_like(self._users)
         self._to_items = torch.zeros_like(self._items)
         self._to_generating = Generating(*map(torch.zeros_like, self._generating))
-        self._to_room = self._generating.room(self._users.shape[1])
+        self._to_room = self._generating.room(1)
         self._to_first = torch.zeros_like(self._first)
         self._to_second = torch.zeros_like(self._weights[1])
         self._to_biases = [torch.zeros_like(self._weights[number]) for number in (5, 6)]
 
-    def _add(self, row: int, entries: slice, known: _User, gradient: Float[Tensor, "A m"]) -> None:
-        """Add what comes from the scores of a user."""
-        places = gradient.flatten().nonzero()[:, 0]
+    def _through_layers(
+        self,
+        row: int,
+        known: _User,
+        source: int,
+        pairs: tuple[Tensor, Tensor],
+        steps: Float[Tensor, "p"],
+        losses: Float[Tensor, "p"],
+    ) -> _Passed:
+        """Through the layers generated for one source, and back where a hinge has a gradient."""
+        mine = self._users[row, source : source + 1]
+        room = self._generating.coefficients(mine, self._room)[0]
+        coefficients, extended = room.flatten(1), known.extended[source]
+        made = product(extended, coefficients).view(len(extended), *room.shape[1:])
+        walked = compare(made, known.items[source], extended, pairs, steps, self._scale, losses)
+        n, n_entries = len(walked.places), len(known.items[source])
+        if not n:
+            return _Passed(walked.places, walked.to_items, extended[:0, :-1])
+        used = slice(_whole_steps(n))
+        to_made = walked.to_made[used]
+        to_meta = product(to_made, coefficients[:-1].T)[:n]
+        self._to_room.flatten(2)[0] = product(walked.extended[used].T, to_made)
+        self._to_users[row, source] = self._generating.add_gradient(
+            self._to_room, mine, self._to_generating
+        )[0]
+        return _Passed(walked.places + source * n_entries, walked.to_items, to_meta)
+
+    def _add(self, row: int, entries: slice, known: _User, passed: Sequence[_Passed]) -> None:
+        """Add what has come through the layers that a user's sources generated."""
+        places, to_own, to_meta = (torch.cat(each) for each in zip(*passed, strict=True))
         if not len(places):
             return
-        counts = (gradient != 0).sum(1).tolist()
         n_entries, size = known.target.shape
-        items = _rows(known.items, places)
-        made = _rows(known.made, places)
-        to_own = finish_gradient(made, items, gradient.flatten()[places])
-        to_meta, to_users = self._through_layers(row, known, places, counts, made.flatten(1))
         to_meta = _passed(to_meta, _rows(known.meta, places))
         self._to_second.addmm_(_rows(known.inputs, places).T, to_meta)
         self._to_biases[1].add_(to_meta.sum(0))
         both, alone, other = (to_meta @ self._weights[1].T).chunk(3, dim=1)
-        to_described, to_target = gradient.new_zeros(2, gradient.numel(), size)
+        to_described, to_target = to_own.new_zeros(2, len(known.items) * n_entries, size)
         to_described[places] = both * known.target.index_select(0, places % n_entries) + alone
         to_target[places] = both * _rows(known.described, places) + other
         to_described = to_described.view(known.described.shape)
         at = self._compared.targets[entries], torch.arange(n_entries, device=places.device)
         to_described[at] += to_target.view_as(to_described).sum(0)
-        to_items, more = self._through_first(row, known, to_described)
+        to_items, to_users = self._through_first(row, known, to_described)
         to_items.flatten(0, 1)[places] += to_own
-        self._to_users[row] = to_users + more
+        self._to_users[row] += to_users
         self._to_items[entries] = to_items.transpose(0, 1)
-
-    def _through_layers(
-        self, row: int, known: _User, places: Tensor, counts: list[int], to_made: Tensor
-    ) -> tuple[Float[Tensor, "k G"], Float[Tensor, "A D"]]:
-        """Through the generated layers: to what generated them, and to the user."""
-        coefficients = known.coefficients.flatten(2)
-        extended = _rows(known.extended, places)
-        to_meta = extended.new_empty(len(places), extended.shape[1] - 1)
-        to_coefficients = self._to_room.flatten(2)
-        each = (torch.split(rows, counts) for rows in (to_made, extended, to_meta))
-        for source, (to, of, out) in enumerate(zip(*each, strict=True)):
-            torch.mm(to, coefficients[source, :-1].T, out=out)
-            torch.mm(of.T, to, out=to_coefficients[source])
-        to_users = self._generating.add_gradient(
-            self._to_room, self._users[row], self._to_generating
-        )
-        return to_meta, to_users
 
     def _through_first(
         self, row: int, known: _User, to_described: Float[Tensor, "A m D"]
@@ -241,6 +260,11 @@ class _Sweep:
         first = self._to_first.view_as(self._weights[0])
         weights = [first, self._to_second, layer, bias, output, *self._to_biases, *biases]
         return [self._to_users, self._to_items, *weights]
+
+
+def _whole_steps(n: int) -> int:
+    """Round up, so that the products have few shapes: each needs a plan of its own."""
+    return -(-n // ROWS) * ROWS
 
 
 def _rows(x: Float[Tensor, "A m *_"], places: Int64[Tensor, "k"]) -> Tensor:

@@ -13,12 +13,12 @@ J = D + 2 blocks of coefficients: with each coordinate of the item, with none, o
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torch.nn.functional import leaky_relu, pad
+from torch.nn.functional import leaky_relu, pad, relu
 
 from cigf.compiled import arrays, run, split_evenly, usable
 
@@ -156,18 +156,69 @@ def finish(made: Float[Tensor, "r m J D"], items: Float[Tensor, "#r m D"]) -> Te
     return (leaky_relu(hidden, SLOPE) * made[:, :, size + 1]).sum(-1)
 
 
-def finish_gradient(
+class Walked(NamedTuple):
+    """The gradient of hinges, as far back as what was multiplied with the coefficients.
+
+    Args:
+        places: The k entries that have one.
+        to_items: As far as the last layer reads them, (k, D).
+        to_made: (n >= k, J D); rows after the first k are 0.
+        extended: What described those entries, (n, G), likewise.
+    """
+
+    places: Int64[Tensor, "k"]
+    to_items: Float[Tensor, "k D"]
+    to_made: Float[Tensor, "n JD"]
+    extended: Float[Tensor, "n G"]
+
+
+def compare(
+    made: Float[Tensor, "n J D"],
+    items: Float[Tensor, "m D"],
+    extended: Float[Tensor, "n G"],
+    pairs: tuple[Int64[Tensor, "p"], Int64[Tensor, "p"]],
+    steps: Float[Tensor, "p"],
+    scale: float,
+    losses: Float[Tensor, "p"],
+) -> Walked:
+    """Add the hinges of pairs of entries to losses, and walk their gradient back.
+
+    Args:
+        made: g times the coefficients, of n >= m entries; used up.
+        items: The m entries' items.
+        extended: [g || 1].
+        pairs: The entry that is to score higher, and the other.
+        steps: What each hinge's gradient is multiplied with; those with 0 have none.
+        scale: Factor of the scores.
+        losses: What is added to.
+    """
+    n_entries = len(items)
+    if usable(made, items):
+        from cigf.nn.meta_kernels import compare as compiled  # needs numba
+
+        places = torch.empty(n_entries, dtype=torch.int64)
+        to_items, kept = torch.empty_like(items), torch.empty_like(extended)
+        tensors = (made, items, extended, *pairs, steps, losses, places, to_items, kept)
+        given: list[Any] = [*arrays(*tensors), scale, SLOPE]
+        k = compiled(*given)
+        return Walked(places[:k], to_items[:k], made.flatten(1), kept)
+    scores = scale * finish(made[None, :n_entries], items[None])[0]
+    margins = 1.0 - scores[pairs[0]] + scores[pairs[1]]
+    losses += relu(margins)
+    change = torch.where(margins > 0, steps, 0.0)
+    gradient = torch.zeros_like(scores)
+    gradient.index_add_(0, pairs[0], -change).index_add_(0, pairs[1], change)
+    places = gradient.nonzero()[:, 0]
+    items, made, gradient = items[places], made[places], gradient[places]
+    to_items = _finish_gradient(made, items, gradient)
+    return Walked(places, to_items, made.flatten(1), extended[places])
+
+
+def _finish_gradient(
     made: Float[Tensor, "k J D"], items: Float[Tensor, "k D"], gradient: Float[Tensor, "k"]
 ) -> Float[Tensor, "k D"]:
     """Return the gradient of `finish` by the items; that by `made` is put in its place."""
     size = items.shape[1]
-    if usable(made, items):
-        from cigf.nn.meta_kernels import scores_gradient  # needs numba
-
-        out = torch.empty_like(items)
-        borders = split_evenly(len(made), made.shape[1])
-        run(scores_gradient, borders, *arrays(made, items, gradient), SLOPE, *arrays(out))
-        return out
     hidden = (items[:, None] @ made[:, :size])[:, 0] + made[:, size]
     outputs = made[:, size + 1].clone()
     made[:, size + 1] = gradient[:, None] * leaky_relu(hidden, SLOPE)
