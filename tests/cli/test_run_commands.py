@@ -212,6 +212,18 @@ def test_recommend_reads_events_of_known_and_new_users(trained, tmp_path):
     assert "unknown behavior 'lend'" in fails("recommend", trained, "--events", log)
 
 
+def test_recommend_reads_logs_with_other_names(trained, tmp_path):
+    item = TrainedRecommender.load(trained).items[0]
+    log = tmp_path / "events.csv"
+    log.write_text(f"who,what,how\nnew,{item},pv\nnew,{item},lend\n")
+    named = ("--user-col", "who", "--item-col", "what", "--behavior-col", "how")
+    meant = ("--map", "pv=view", "--on-error", "skip")
+    done = run("recommend", trained, "--events", log, *named, *meant, "--k", 2, "--json")
+    assert [row["user_id"] for row in json.loads(done.stdout)] == ["new", "new"]
+    assert "1 (unknown behavior)" in done.stderr
+    assert "need --events" in fails("recommend", trained, "--all", *named[:2])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -27,15 +27,7 @@ class Log:
     options: dict[str, object]
 
 
-def _log(
-    events: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="EVENTS",
-            help="Files, folders or globs (CSV, TSV, Parquet, JSON Lines, SQLite; .gz and .zst), "
-            "or database URIs.",
-        ),
-    ] = None,
+def _how(
     map_: Annotated[
         str | None,
         typer.Option("--map", rich_help_panel=_HOW, help="Values to behaviors: pv=view,fav=cart."),
@@ -64,17 +56,10 @@ def _log(
     query: Annotated[
         str | None, typer.Option(rich_help_panel=_HOW, help="SQL query for databases.")
     ] = None,
-    connection: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=_HOW, help="Database URI, such as sqlite:///shop.db."),
-    ] = None,
     on_error: OnError = "fail",
-) -> Log:
-    """Return the log; the only place where these options stand."""
-    sources = [*(events or []), *([connection] if connection else [])]
-    if not sources:
-        raise ConfigError("EVENTS: none given; name at least one file, or a --connection")
-    options = given(
+) -> dict[str, object]:
+    """Return what was given; the only place where these options stand."""
+    return given(
         mapping=pairs("--map", map_),
         user_col=user_col,
         item_col=item_col,
@@ -85,26 +70,54 @@ def _log(
         on_error=on_error,
         query=query,
     )
-    return Log(sources, options)
+
+
+def _sources(
+    events: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="EVENTS",
+            help="Files, folders or globs (CSV, TSV, Parquet, JSON Lines, SQLite; .gz and .zst), "
+            "or database URIs.",
+        ),
+    ] = None,
+    connection: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=_HOW, help="Database URI, such as sqlite:///shop.db."),
+    ] = None,
+) -> list[str]:
+    """Return all of them."""
+    sources = [*(events or []), *([connection] if connection else [])]
+    if not sources:
+        raise ConfigError("EVENTS: none given; name at least one file, or a --connection")
+    return sources
 
 
 def reads_log(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command EVENTS and the options of reading it, in place of its parameter `log`.
+    """Give a command the options of reading a log in place of a parameter.
+
+    In place of `log` it gets EVENTS too; in place of `how` it gets the options alone, and is given
+    them as `Log` holds them.
 
     Raises:
         ConfigError: When the command runs: no source is given, or --map has another form.
     """
-    asked = signature(_log).parameters
+    how, sources = signature(_how).parameters, signature(_sources).parameters
+    asked = {"log": {**sources, **how}, "how": how}
     own = signature(command).parameters
     parameters: list[Parameter] = []
     for name, parameter in own.items():
-        parameters += asked.values() if name == "log" else [parameter]
+        parameters += asked[name].values() if name in asked else [parameter]
     parameters = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in parameters]
 
     @wraps(command)
     def run(**values: Any) -> None:
-        log = _log(**{name: values.pop(name) for name in asked})
-        command(**values, log=log)
+        options = _how(**{name: values.pop(name) for name in how})
+        if "log" in own:
+            log = Log(_sources(**{name: values.pop(name) for name in sources}), options)
+            command(**values, log=log)
+        else:
+            command(**values, how=options)
 
     run.__signature__ = signature(command).replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}

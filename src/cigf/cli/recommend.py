@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cigf.cli.log_options import reads_log
 from cigf.cli.options import Behavior, Json, RunArgument, words
-from cigf.cli.output import print_json, say
+from cigf.cli.output import print_json, say, warn_all
 from cigf.cli.ranks import Team, team
 from cigf.errors import ConfigError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cigf.inference.recommender import TrainedRecommender
 
 
+@reads_log
 def recommend(
     run: RunArgument,
     user: Annotated[
@@ -70,6 +72,8 @@ def recommend(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace --out if it exists.")] = False,
     json: Json = False,
+    *,
+    how: dict[str, object],
 ) -> None:
     """Recommend items to users.
 
@@ -77,6 +81,8 @@ def recommend(
     """
     if [bool(user), users is not None, all_users, bool(events)].count(True) != 1:
         raise ConfigError("give exactly one of --user ID, --users FILE, --all and --events EVENTS")
+    if not events and any(value for name, value in how.items() if name != "on_error"):
+        raise ConfigError("options that say how the log is read need --events EVENTS")
     from cigf.cli.tables import print_frame, read_ids
     from cigf.cli.writing import check_output, write_table
     from cigf.inference.recommender import TrainedRecommender
@@ -96,7 +102,7 @@ def recommend(
             check_output(out, force)
         recommender = TrainedRecommender.load(run)
         if events:
-            frame = recommender.recommend_for(_read_events(events, recommender), k, **options)
+            frame = recommender.recommend_for(_read_events(events, how, recommender), k, **options)
         else:
             wanted = recommender.users if all_users else asked
             frame = _shared(those, wanted, lambda part: recommender.recommend(part, k, **options))
@@ -129,9 +135,14 @@ def _shared(those: Team, users: Any, answer: "Callable[[Any], pl.DataFrame]") ->
     )
 
 
-def _read_events(sources: list[str], recommender: "TrainedRecommender") -> "pl.DataFrame":
+def _read_events(
+    sources: list[str], how: dict[str, object], recommender: "TrainedRecommender"
+) -> "pl.DataFrame":
     from cigf.data.options import ReadOptions
     from cigf.data.readers import read_events
 
     names = recommender.artifact.history.behaviors.names
-    return read_events(list(sources), ReadOptions(behaviors=names)).events
+    options = ReadOptions.parse({"behaviors": names, **how})
+    log = read_events(sources, options)
+    warn_all(log.warnings, log.dropped)
+    return log.events
