@@ -126,13 +126,15 @@ class CIGFPlus(Recommender):
         )
         self.core = CIGF(core, sizes, generator)
         groups = feature_groups(sizes.n_behaviors, config.n_coordinates)
+        # With one behavior alone there is nothing that the core could learn from; see _target_loss.
+        never: tuple[FeatureGroup | Term, ...] = ("core",) if sizes.n_behaviors == 1 else ()
         self.terms = PairTerms(
             sizes.n_behaviors,
             [group not in config.without for group, n in groups.items() for _ in range(n)],
             n_user_features(sizes.n_behaviors),
             config.hidden_size,
             config.n_networks,
-            config.without,
+            (*config.without, *never),
             generator,
         )
 
@@ -213,10 +215,9 @@ class CIGFPlus(Recommender):
         core: Representations,
         sampled: Int[Tensor, "s"],
     ) -> Float[Tensor, ""]:
-        if len(lesson.item_counts[0]) > 1:
-            # What is hidden now is there to be seen in other rehearsals: embeddings that learned
-            # it would know it by heart when it is hidden again.
-            core = Representations(core.users.detach(), core.items.detach())
+        # What is hidden now is there to be seen in other rehearsals: embeddings that learned it
+        # would know it by heart when it is hidden again.
+        core = Representations(core.users.detach(), core.items.detach())
         block = MESIBlock(self.head, core.users, look_up(core.items, sampled))
         counts, last = lesson.item_counts, len(lesson.item_counts[0]) - 1
         who = (lesson.hidden[users] != NOTHING).nonzero()[:, 0]
