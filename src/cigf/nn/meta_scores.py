@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu, pad, relu
 
 from cigf.compiled import arrays, run, split_evenly, usable
+from cigf.nn.products import product
 
 SLOPE = 0.1
 """Of the leaky ReLU."""
@@ -129,9 +130,13 @@ def score_lists(
     """
     with torch.no_grad():
         meta = leaky_relu(second_layer(weights, source, target)[1], SLOPE)
-        coefficients = generating.coefficients(users, generating.room(len(users)))
-        made = pad(meta, (0, 1), value=1.0) @ coefficients.flatten(2)
-        return finish(made.view(*meta.shape[:2], -1, users.shape[1]), items)
+        coefficients = generating.coefficients(users, generating.room(len(users))).flatten(2)
+        extended = pad(meta, (0, 1), value=1.0)
+        scores = []
+        for row, own in enumerate(coefficients):  # one by one, as one list fits a core's cache
+            made = product(extended[row], own).view(1, meta.shape[1], -1, users.shape[1])
+            scores.append(finish(made, items if len(items) == 1 else items[row : row + 1]))
+        return torch.cat(scores)
 
 
 def second_layer(weights: Weights, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
