@@ -116,6 +116,34 @@ def test_only_pairs_out_of_order_are_walked_back(monkeypatch):
 
 
 @KERNELS
+def test_what_is_no_number_is_seen_in_the_losses(kernels):
+    model, (users, items, rows, targets) = head(), inputs()
+    pairs = compared(rows, targets)
+    with torch.no_grad(), switched(on=kernels):
+        items[0] = torch.nan
+        assert model.losses(pairs, users, items).isnan().any()
+
+
+@pytest.mark.parametrize("steps", [(1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (1.0, 2.0, 3.0)])
+def test_rows_beyond_those_with_a_gradient_count_nothing(steps):
+    generator = torch.Generator().manual_seed(3)
+    made, items = (
+        torch.randn(8, D + 2, D, generator=generator),
+        torch.randn(4, D, generator=generator),
+    )
+    extended, pairs = torch.randn(8, 5, generator=generator), torch.tensor([[0, 0, 1], [1, 2, 3]])
+    products, losses = [], []
+    for kernels in (True, False):
+        losses.append(torch.zeros(3))
+        given = made.clone(), items, extended, tuple(pairs), torch.tensor(steps), 0.1, losses[-1]
+        with switched(on=kernels):
+            walked = meta_scores.compare(*given)
+        products.append(walked.extended.T @ walked.to_made)
+    torch.testing.assert_close(*products)
+    torch.testing.assert_close(*losses)
+
+
+@KERNELS
 def test_losses_without_a_gradient(kernels):
     model, (users, items, rows, targets) = head(0.1), inputs()
     pairs = compared(rows, targets)

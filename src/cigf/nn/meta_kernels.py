@@ -91,7 +91,7 @@ def compare(
 
     That of the k entries which have one is put into the first rows of `made`, of to_items and, what
     described those entries, of kept; their numbers are put into places, and k is returned. The rows
-    of `made` and kept after those are 0.
+    of kept after those are 0, so that those of `made`, which are left as they were, count nothing.
 
     Shapes: made (n, J, D), items and to_items (m <= n, D), extended and kept (n, G); positives,
     negatives, steps and losses (p,); places (m,).
@@ -132,7 +132,6 @@ def compare(
         kept[found] = extended[m]
         places[found] = m
         found += 1
-    made[found:] = 0.0
     kept[found:] = 0.0
     return found
 

@@ -133,7 +133,7 @@ def score_lists(
         coefficients = generating.coefficients(users, generating.room(len(users))).flatten(2)
         extended = pad(meta, (0, 1), value=1.0)
         scores = []
-        for row, own in enumerate(coefficients):  # one by one, as one list fits a core's cache
+        for row, own in enumerate(coefficients):
             made = product(extended[row], own).view(1, meta.shape[1], -1, users.shape[1])
             scores.append(finish(made, items if len(items) == 1 else items[row : row + 1]))
         return torch.cat(scores)
@@ -167,8 +167,8 @@ class Walked(NamedTuple):
     Args:
         places: The k entries that have one.
         to_items: As far as the last layer reads them, (k, D).
-        to_made: (n >= k, J D); rows after the first k are 0.
-        extended: What described those entries, (n, G), likewise.
+        to_made: (n >= k, J D); rows after the first k mean nothing.
+        extended: What described those entries, (n, G); rows after the first k are 0.
     """
 
     places: Int64[Tensor, "k"]
