@@ -4,6 +4,8 @@ Axes: B behaviors. `position` says where a column stands among those that are ch
 others; empty where all columns keep their numbers.
 """
 
+import numpy as np
+
 from cigf.compiled import kernel
 from cigf.short_vectors import Array
 
@@ -26,11 +28,11 @@ def copy_rows(
     renumbered = len(position) > 0
     for b in range(len(starts)):
         for r in range(first, last):
-            at = new_starts[b, r]
-            for edge in range(starts[b, r], stops[b, r]):
+            at = np.uint64(new_starts[b, r])
+            for edge in range(np.uint64(starts[b, r]), np.uint64(stops[b, r])):
                 column = indices[edge]
-                out[at] = position[column] if renumbered else column
-                at += 1
+                out[at] = position[np.uint64(column)] if renumbered else column
+                at += np.uint64(1)
 
 
 @kernel
@@ -52,11 +54,11 @@ def keep_edges(
     for b in range(len(starts)):
         if first == last:
             continue
-        at = starts[b, first]
+        at = np.uint64(starts[b, first])
         for r in range(first, last):
             new_starts[b, r] = at
-            for edge in range(starts[b, r], stops[b, r]):
-                place = position[indices[edge]]
+            for edge in range(np.uint64(starts[b, r]), np.uint64(stops[b, r])):
+                place = position[np.uint64(indices[edge])]
                 out[at] = place  # written over by the next, unless it is kept
-                at += place >= 0
+                at += np.uint64(place >= 0)
             new_stops[b, r] = at

@@ -11,11 +11,14 @@ from numba import types
 from numba.core import cgutils as untyped
 from numba.extending import intrinsic
 
+from cigf.short_vectors import splat
+
 LANES = 8
 """Floats of a vector register; the compiler splits or joins where a machine has others."""
 
-_PREFETCH_AHEAD = 16
-"""Edges between a wide row's address being known and its use; twice as many for narrow rows."""
+_PREFETCH_AHEAD = 64
+"""Edges between a wide row's address being known and its use; twice as many for narrow rows. Fewer
+leave a core waiting: at Taobao's size 16 make a pass half as long again."""
 
 _CACHE_LINE = 64
 
@@ -117,7 +120,7 @@ def block_sum(size: int) -> Any:
                     phi.add_incoming(zero, before)
                     phi.add_incoming(after, loop)
             target = builder.gep(sums.data, [place])
-            factors = _splat(builder, factor)
+            factors = splat(builder, factor, LANES)
             for number, result in enumerate(results):
                 held = builder.load(vector(target, number), align=4)
                 held = builder.select(cgutils.as_bool_bit(builder, add), held, zero)
@@ -142,7 +145,7 @@ def _put_halves(typingctx: Any, out: Any, at: Any, source: Any, place: Any, fact
         )
         _, at, _, place, factor = arguments
         pointer = builder.bitcast(builder.gep(given, [place]), _VECTOR.as_pointer())
-        value = builder.fmul(builder.load(pointer, align=4), _splat(builder, factor))
+        value = builder.fmul(builder.load(pointer, align=4), splat(builder, factor, LANES))
         pointer = builder.bitcast(builder.gep(target, [at]), _HALVES.as_pointer())
         builder.store(builder.fptrunc(value, _HALVES), pointer, align=2)
         return context.get_dummy_value()
@@ -151,14 +154,6 @@ def _put_halves(typingctx: Any, out: Any, at: Any, source: Any, place: Any, fact
 
 
 put_halves: Any = intrinsic(_put_halves)
-
-
-def _splat(builder: Any, value: Any) -> Any:
-    """A vector of the same value in all lanes."""
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
-    one = builder.insert_element(undefined, value, _I32(0))
-    lanes = ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES)
-    return builder.shuffle_vector(one, undefined, lanes)
 
 
 def _prefetch(builder: Any, pointer: Any, n_bytes: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from cigf.nn.aggregators import Aggregator
@@ -143,11 +144,13 @@ class CIGCN(nn.Module):
         def attend(layer: int, step: Step) -> Nodes:
             rows = Nodes(*map(_select, ego, (step.users, step.items)))
             weights = rows.map(lambda x: self.attention(x, layer))
-            if self.aggregator.linear:
-                weights = weights.map(lambda w: w.sum(1, keepdim=True))
-            return weights
+            return weights.map(_over_heads) if self.aggregator.linear else weights
 
         return attend
+
+
+def _over_heads(weights: Float[Tensor, "n H B B"]) -> Float[Tensor, "n 1 B B"]:
+    return weights if weights.shape[1] == 1 else weights.sum(1, keepdim=True)
 
 
 def _select(x: Tensor, rows: Tensor | None) -> Tensor:

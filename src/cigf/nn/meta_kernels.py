@@ -23,14 +23,13 @@ def coefficients(
     n_meta, n_blocks, size = out.shape[1:]
     factors, left, right = users.reshape(-1), both.reshape(-1), of_item.reshape(-1)
     flat = out.reshape(-1)
+    one: Any = np.float32(1.0)
     for g in range(n_meta):  # outside, because its weights are the same for all lists
         for r in range(first, last):
             for j in range(size):
-                to = np.uint64(((r * n_meta + g) * n_blocks + j) * size)
-                origin = np.uint64((g * size + j) * size)
-                factor = factors[r * size + j]
-                for d in range(np.uint64(size)):
-                    flat[to + d] = factor * left[origin + d] + right[origin + d]
+                to, origin = ((r * n_meta + g) * n_blocks + j) * size, (g * size + j) * size
+                set_piece(flat, to, one, right, origin, size)
+                add_piece(flat, to, factors[r * size + j], left, origin, size)
 
 
 @inlined
@@ -153,15 +152,11 @@ def collect(
     n_lists, n_meta, n_blocks, size = gradient.shape
     flat, flat_both = gradient.reshape(-1), both.reshape(-1)
     out_both, out_item = to_both.reshape(-1), to_item.reshape(-1)
+    one: Any = np.float32(1.0)
     for g in range(n_meta):
         for r in range(n_lists):
             for j in range(size):
-                at = np.uint64(((r * n_meta + g) * n_blocks + j) * size)
-                place = np.uint64((g * size + j) * size)
-                factor, total = users[r, j], np.float32(0.0)
-                for d in range(np.uint64(size)):
-                    value = flat[at + d]
-                    out_both[place + d] += factor * value
-                    out_item[place + d] += value
-                    total += value * flat_both[place + d]
-                to_users[r, j] += total
+                at, place = ((r * n_meta + g) * n_blocks + j) * size, (g * size + j) * size
+                add_piece(out_both, place, users[r, j], flat, at, size)
+                add_piece(out_item, place, one, flat, at, size)
+                to_users[r, j] += dot_pieces(flat, at, flat_both, place, size)
