@@ -20,6 +20,7 @@ from benchmarks import (
     bench_gpu,
     bench_kills,
     bench_large,
+    bench_order,
     bench_plus,
     bench_prepare,
     bench_quality,
@@ -51,10 +52,11 @@ MODULES: dict[str, ModuleType] = {
     "ablations": bench_ablations,
     "quality": bench_quality,
     "scale": bench_scale,
+    "order": bench_order,
     "gpu": bench_gpu,
 }
 
-SYNTHETIC = ("scale", "gpu")
+SYNTHETIC = ("scale", "order", "gpu")
 """Those that need no data; they run only when they are named, because they take long."""
 
 
@@ -71,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "names",
         nargs="*",
         metavar="NAME",
-        help="default: all but scale and gpu; recbole only with --python",
+        help="default: all but scale, order and gpu; recbole only with --python",
     )
     result.add_argument(
         "--data",

@@ -116,9 +116,11 @@ class Figure:
         return self.value >= self.must if self.at_least else self.value <= self.must
 
 
-def median_of(name: str, values: list[float], unit: str, *, must: float | None = None) -> Figure:
+def median_of(
+    name: str, values: list[float], unit: str, *, digits: int = 2, must: float | None = None
+) -> Figure:
     """Return the median of several measurements as a figure."""
-    return Figure(name, statistics.median(values), unit, values=tuple(values), must=must)
+    return Figure(name, statistics.median(values), unit, digits, tuple(values), must)
 
 
 def machine() -> dict[str, str | int]:

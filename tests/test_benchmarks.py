@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from cigf.data.dataset_store import load_split
 from cigf.evaluation.over_seeds import load_counts
@@ -36,6 +37,7 @@ from benchmarks import (
     bench_catalog,
     bench_gpu,
     bench_kills,
+    bench_order,
     bench_ranks,
     bench_scale,
     bench_soak,
@@ -509,3 +511,42 @@ def test_tables_of_a_page_are_made_again(toy_data, tmp_path):
 
 def test_every_benchmark_says_what_it_measures():
     assert all(len((module.__doc__ or "").splitlines()[0]) > 20 for module in MODULES.values())
+
+
+ORDERS = ("as_they_are", "at_random", "by_degree", "by_neighbors")
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_an_order_numbers_the_same_graph_anew(name):
+    matrices = random_matrices(3, 17, 29)
+    users, items = getattr(bench_order, name)(matrices)
+    assert sorted(users) == list(range(17))
+    assert sorted(items) == list(range(29))
+    for before, after in zip(
+        matrices, bench_order.renumbered(matrices, (users, items)), strict=True
+    ):
+        found = np.zeros(before.shape)
+        found[np.ix_(users, items)] = after.toarray()
+        np.testing.assert_array_equal(found, before.toarray())
+
+
+def test_orders_put_the_popular_first_and_neighbors_together():
+    matrices = random_matrices(4, 40, 30, 2)
+    total = sum(matrices).toarray()
+    users, items = bench_order.by_degree(matrices)
+    assert (np.diff(total.sum(1)[users]) <= 0).all()
+    assert (np.diff(total.sum(0)[items]) <= 0).all()
+    mixed = np.random.default_rng(1).permutation(24)
+    halves = np.kron(np.eye(2), np.ones((12, 12)))[mixed]  # two groups with nothing in common
+    users, _ = bench_order.by_neighbors([csr_array(halves)])
+    groups = mixed[users] // 12
+    assert (np.diff(groups) != 0).sum() == 1
+
+
+def test_the_order_benchmark_measures_both_logs(tmp_path, monkeypatch):
+    size = Size(60, 40, (300, 90, 60, 40), n_held_out=20)
+    monkeypatch.setattr(bench_order, "large_dataset", lambda work: work / "taobao")
+    figures = bench_order.run(Options(tmp_path, tmp_path, repeats=2), size)
+    assert len(figures) == 2 * (1 + 2 * (len(ORDERS) - 1))
+    assert all(figure.value > 0 for figure in figures)
+    assert all(len(figure.values) in (0, 2) for figure in figures)
