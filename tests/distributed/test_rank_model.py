@@ -19,6 +19,7 @@ from cigf.distributed.partition import Partition, local_rows
 from cigf.distributed.ranking import rank_share
 from cigf.distributed.setting import RankSetting
 from cigf.errors import ConfigError, DivergedError
+from cigf.graph import needed
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Sizes
 from cigf.models.registry import build_model, parse_model_config
@@ -92,6 +93,64 @@ def test_losses_and_gradients(name, options, n_ranks, kernels):
                     assert gradients[parameter] is None
                 else:
                     torch.testing.assert_close(gradients[parameter], p.grad, **tolerance)
+
+
+FEW = SamplingConfig(batch_size=2, positives_per_user=1)
+
+
+@pytest.mark.parametrize("options", [each for name, each in MODELS if name == "cigf"])
+@pytest.mark.parametrize("n_layers", [1, 2, 4])
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+@pytest.mark.parametrize("kernels", [False, True])
+def test_items_that_are_not_read_change_nothing(monkeypatch, options, n_layers, n_ranks, kernels):
+    # Whatever they save: on so small a graph nothing would be left out.
+    monkeypatch.setattr(needed, "_WORTHWHILE", 2.0)
+    options, dtype = {**options, "n_layers": n_layers}, torch.float32 if kernels else torch.float64
+    tolerance = {"rtol": 1e-3, "atol": 1e-5} if kernels else {"rtol": 1e-9, "atol": 1e-11}
+    model = build("cigf", options, dtype)
+    batch = next(sampler(model, FEW).epoch(0))
+    with compiled.switched(on=kernels):
+        # By one process that leaves out nothing.
+        losses = model.loss(model.encode(graph_of(dtype), batch.users), batch)
+        losses.sum().backward()
+
+        def ask(ranks):
+            partition = Partition.by_edges(MATRICES, ranks.size)
+            part = RankModel(build("cigf", options, dtype), partition, ranks)
+            found = part(rank_graph(partition, ranks, dtype), batch)
+            found.sum().backward()
+            return found.detach(), whole_gradients(part)
+
+        for found, gradients in on_threads(n_ranks, ask, memory=n_ranks == 2):
+            torch.testing.assert_close(found, losses.detach(), **tolerance)
+            for parameter, p in model.named_parameters():
+                if p.grad is None:
+                    assert gradients[parameter] is None
+                else:
+                    torch.testing.assert_close(gradients[parameter], p.grad, **tolerance)
+
+
+def test_ranks_leave_out_the_same_items_as_one_process(monkeypatch):
+    monkeypatch.setattr(needed, "_WORTHWHILE", 2.0)
+    model = build()
+    batch = next(sampler(model, FEW).epoch(0))
+    items = needed.items_of(batch, 17)
+    whole = needed.steps_for(BehaviorGraph.build(MATRICES), "row", 3, batch.users, items)
+
+    def ask(ranks):
+        setting = RankSetting(MATRICES, ranks, "cpu")
+        part = setting.model(build())
+        share = share_of(batch, setting.partition, ranks.rank).batch
+        steps = needed.steps_for(setting.graph, "row", 3, share.users, part.read(batch))
+        owned = setting.partition.items.owned[ranks.rank]
+        return [
+            None if step.items is None else owned[step.items.numpy()].tolist() for step in steps
+        ]
+
+    found = on_threads(3, ask)
+    assert [each[0] for each in found] == [None] * 3
+    for layer in (1, 2):
+        assert sorted(item for each in found for item in each[layer]) == whole[layer].items.tolist()
 
 
 @pytest.mark.parametrize(("name", "options"), MODELS)

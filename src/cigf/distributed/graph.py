@@ -3,19 +3,18 @@
 The adjacency is symmetric, so what a rank's nodes must know of the gradient lies along the edges
 that it already has: vectors are gathered on the way forth, gradients on the way back, and no edge
 is stored twice. Only where a few users are selected are gradients sent along their edges, and
-summed where they belong.
+summed where they belong. Items that no batch reads are left out on all ranks alike.
 
 Axes: U users and I items of this rank, R ranks, B behaviors, H heads, C chains, D size; a table has
 a row for each node of all ranks.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -24,6 +23,7 @@ from cigf.data.dataset import Matrix
 from cigf.distributed.collectives import gather_rows, returned
 from cigf.distributed.exchange import Ranks
 from cigf.distributed.partition import Partition, Rows
+from cigf.distributed.selection import Selection, padded
 from cigf.distributed.sending import Receivers, sent_back
 from cigf.graph.bipartite import BehaviorGraph, build_edges
 from cigf.graph.gather_sum import Edges, gather_sum
@@ -68,6 +68,27 @@ class RankGraph(BehaviorGraph):
         ]
         return cls(build_edges(to_users, device), build_edges(to_items, device), ranks)
 
+    def item_degrees(self) -> Int[Tensor, "RI"]:
+        """Return the interactions of each row of the table of all ranks' items; computed once."""
+        name = "all item degrees"
+        if name not in self.derived:
+            (table,) = self.ranks.gather(super().item_degrees())
+            self.derived[name] = table.clone()
+        return cast(Tensor, self.derived[name])
+
+    def neighbors(self, users: Int[Tensor, "u"]) -> Bool[Tensor, "RI"]:
+        """Tell which rows of the table of all ranks' items any rank's users have interacted with.
+
+        Args:
+            users: This rank's users; every rank asks about its own.
+        """
+        (found,) = self.ranks.gather(super().neighbors(users)[None])
+        return found.any(0)
+
+    def selection(self, items: Int[Tensor, "i"]) -> Selection:
+        """Return items of all ranks, given as rows of the table of all, for tables of them."""
+        return Selection(items.long(), self.ranks.rank, self.ranks.size, self.n_items)
+
     def gather_sum(self, behavior: int, x: Nodes) -> Nodes:
         """Sum every own node's neighbors under one behavior; x are the own nodes' vectors."""
         users, items = self.to_users[behavior], self.to_items[behavior]
@@ -104,14 +125,16 @@ def _own_rows(matrix: Matrix, mine: Rows, others: Rows, rank: int) -> csr_array:
 
 
 class RankPropagation(Propagation):
-    """Normalized propagation to a rank's own nodes, or to some of its users.
+    """Normalized propagation to a rank's own nodes, or to some of them.
 
     Args:
         graph: The rank's graph.
         normalization: How edges are weighted.
         users: Receiving users, as rows of this rank; all when None.
-        items: None: all items of this rank receive.
-        senders: None: all items send.
+        items: Receiving items of all ranks, as rows of the table of all, ascending; all when None.
+            This rank's are those of them that it has.
+        senders: Items that send, likewise, all neighbors of all ranks' `users` among them; what is
+            given to `mix` and `own` are this rank's of them.
     """
 
     def __init__(
@@ -119,19 +142,22 @@ class RankPropagation(Propagation):
         graph: BehaviorGraph,
         normalization: Normalization,
         users: Int[Tensor, "_u"] | None = None,
-        items: None = None,
-        senders: None = None,
+        items: Int[Tensor, "_i"] | None = None,
+        senders: Int[Tensor, "_s"] | None = None,
     ) -> None:
         assert isinstance(graph, RankGraph)
-        self.ranks, self.users, self.items = graph.ranks, users, items
+        chosen = None if items is None else graph.selection(items)
+        self._senders = None if senders is None else graph.selection(senders)
+        self.ranks, self.users, self.items = graph.ranks, users, chosen and chosen.own
+        columns = self._senders and self._senders.columns
         received, sent, all_received, all_sent = _scales(graph, normalization)
-        scale = received.users if users is None else received.users[users]
-        self.to_users = Side(graph.to_users, None, scale, all_sent and all_sent.items, users)
-        self.to_users = replace(self.to_users, halves=graph.halves)
-        self.to_items = Side(graph.to_items, None, received.items, all_sent and all_sent.users)
-        self.to_items = replace(self.to_items, halves=graph.halves)
+        scales = _some(received.users, users), all_sent and _some(all_sent.items, columns)
+        self.to_users = Side(graph.to_users, None, *scales, users, columns, graph.halves)
+        scales = _some(received.items, self.items), all_sent and all_sent.users
+        self.to_items = Side(graph.to_items, None, *scales, self.items, None, graph.halves)
         self._back_to_items = Receivers(graph.to_items, all_received.users, sent and sent.items)
-        self._back_to_users = Receivers(graph.to_users, all_received.items, sent and sent.users)
+        scale = _some(all_received.items, chosen and chosen.columns)
+        self._back_to_users = Receivers(graph.to_users, scale, sent and sent.users, chosen)
 
     def mix(self, x: Nodes, weights: Nodes) -> Nodes:
         """See `Propagation.mix`; x are the own nodes' chains."""
@@ -142,8 +168,7 @@ class RankPropagation(Propagation):
                 mix_side(self.to_items, users, weights.items),
             ]
             return self._sent_back(x, received, weights)
-        users, items = self.ranks.gather(*x)
-        table = returned(self.ranks, x.items, items)
+        users, table = self._tables(x)
         selected = mix_side(self.to_users, table, weights.users)
         complete = [mix_side(self.to_items, users, weights.items)]
         return Nodes(selected, *self._items_back(x, complete, weights.items))
@@ -154,10 +179,16 @@ class RankPropagation(Propagation):
             users, items = self.ranks.gather(*x)
             received = [own_side(self.to_users, items), own_side(self.to_items, users)]
             return self._sent_back(x, received, None)
-        users, items = self.ranks.gather(*x)
-        selected = own_side(self.to_users, returned(self.ranks, x.items, items))
+        users, table = self._tables(x)
+        selected = own_side(self.to_users, table)
         complete = [own_side(self.to_items, users)]
         return Nodes(selected, *self._items_back(x, complete, None))
+
+    def _tables(self, x: Nodes) -> tuple[Tensor, Tensor]:
+        """All ranks' users, and items, whose gradients are returned along the users' edges."""
+        own = padded(x.items, self._senders)
+        users, items = self.ranks.gather(x.users, own)
+        return users, returned(self.ranks, own, items)
 
     def _sent_back(self, x: Nodes, received: list[Tensor], weights: Nodes | None) -> Nodes:
         backs = [self._back_to_items, self._back_to_users]
@@ -167,6 +198,10 @@ class RankPropagation(Propagation):
     def _items_back(self, x: Nodes, received: list[Tensor], weights: Tensor | None) -> list[Tensor]:
         given = None if weights is None else [weights]
         return sent_back(self.ranks, [self._back_to_users], [x.users], received, given)
+
+
+def _some(x: Tensor, rows: Tensor | None) -> Tensor:
+    return x if rows is None else x[rows]
 
 
 def _scales(

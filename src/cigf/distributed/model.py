@@ -16,8 +16,10 @@ from cigf.distributed.collectives import gather_rows, share_weights, sum_losses
 from cigf.distributed.exchange import Ranks
 from cigf.distributed.graph import RankGraph
 from cigf.distributed.partition import Partition, Rows, local_rows
+from cigf.distributed.selection import padded
 from cigf.errors import ConfigError
 from cigf.graph.bipartite import BehaviorGraph
+from cigf.graph.needed import items_of, renumbered
 from cigf.models.base import Memory, Recommender, Representations
 from cigf.ranking import Scorer
 from cigf.shapes import Batch, Pairs
@@ -97,9 +99,15 @@ class RankModel(Recommender):
         losses: Tensor = functional_call(
             _Losses(self.inner, self.ranks),
             {f"inner.{name}": weight for name, weight in weights.items()},
-            (graph, share.batch),
+            (graph, share.batch, self.read(batch)),
         )
         return sum_losses(self.ranks, losses * share.weights.to(losses))
+
+    def read(self, batch: Batch) -> Int[Tensor, "i"]:
+        """Return the items of the whole batch's pairs, as rows of the table of all ranks', ascending."""
+        rows = self.partition.items
+        items = items_of(batch, len(rows.places))
+        return torch.from_numpy(rows.places).to(items.device)[items].sort().values
 
     def encode(
         self, graph: BehaviorGraph, users: Int[Tensor, "u"] | None = None
@@ -167,9 +175,12 @@ class _Losses(nn.Module):
         self.inner = inner
         self._ranks = ranks
 
-    def forward(self, graph: BehaviorGraph, batch: Batch) -> Tensor:
-        encoded = self.inner.encode(graph, batch.users)
-        complete = replace(encoded, items=gather_rows(self._ranks, encoded.items))
+    def forward(self, graph: RankGraph, batch: Batch, items: Tensor) -> Tensor:
+        encoded, some = self.inner.encode_read(graph, batch.users, items)
+        chosen = None if some is None else graph.selection(some)
+        table = gather_rows(self._ranks, padded(encoded.items, chosen))
+        complete = replace(encoded, items=table)
+        batch = renumbered(batch, chosen and chosen.columns, len(graph.item_degrees()))
         read = self.inner.loss_tables or ()
         if not read:
             return self.inner.loss(complete, batch)

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from cigf import compiled
 from cigf.distributed.exchange import Ranks
+from cigf.distributed.selection import Selection, padded
 from cigf.graph.gather_sum import gather
-from cigf.graph.stack import Bundle
+from cigf.graph.stack import Bundle, Stack
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,14 @@ class Receivers:
         edges: Per behavior, the columns' edges from all rows.
         rows: Scale of each row per behavior, (rows, B).
         columns: Scale of each column per behavior, (columns, B), or None where all are 1.
+        chosen: Which of the rows of `edges` there are, the others sending nothing; all when None.
+            `rows` are then the scales of its table's rows.
     """
 
     edges: Bundle
     rows: Tensor
     columns: Tensor | None
+    chosen: Selection | None = None
 
     @cached_property
     def columns_or_ones(self) -> Float[Tensor, "columns B"]:
@@ -49,7 +53,7 @@ class Receivers:
         if compiled.usable(sent):
             from cigf.graph import fused  # needs numba
 
-            return fused.gather_total(self.edges.stack, sent, self.columns_or_ones)
+            return fused.gather_total(self._stack, sent, self.columns_or_ones)
         return self.each(sent).sum(1)
 
     def each(self, sent: Float[Tensor, "B rows F"]) -> Float[Tensor, "columns B F"]:
@@ -57,9 +61,18 @@ class Receivers:
         if compiled.usable(sent):
             from cigf.graph import fused  # needs numba
 
-            return fused.gather_each(self.edges.stack, sent, self.columns_or_ones)
+            return fused.gather_each(self._stack, sent, self.columns_or_ones)
+        if self.chosen is not None:
+            some, shape = sent, (len(sent), self.edges[0].n_columns, sent.shape[2])
+            sent = sent.new_zeros(shape).index_copy_(1, self.chosen.columns, some)
         sums = [gather(edges, x) for edges, x in zip(self.edges, sent, strict=True)]
         return torch.stack(sums, 1) * self.columns_or_ones[:, :, None]
+
+    @cached_property
+    def _stack(self) -> Stack:
+        if self.chosen is None:
+            return self.edges.stack
+        return self.edges.stack.keep(self.chosen.position.numpy())
 
 
 def sent_back(
@@ -100,8 +113,13 @@ class _SentBack(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         given = [each.contiguous() for each in gradients]
-        mixed = [each for each in ctx.weights if each is not None]
-        tables = ctx.ranks.gather(*given, *mixed)
+        sent = [padded(x, back.chosen) for back, x in zip(ctx.backs, given, strict=True)]
+        mixed = [
+            padded(each, back.chosen)
+            for back, each in zip(ctx.backs, ctx.weights, strict=True)
+            if each is not None
+        ]
+        tables = ctx.ranks.gather(*sent, *mixed)
         found = []
         for place, (back, shape) in enumerate(zip(ctx.backs, ctx.shapes, strict=True)):
             if mixed:

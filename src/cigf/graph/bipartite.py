@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -96,6 +97,21 @@ class BehaviorGraph:
                 powers_of_degrees(self.to_users, power), powers_of_degrees(self.to_items, power)
             )
         return self._degree_powers[power]
+
+    def item_degrees(self) -> Int[Tensor, "I"]:
+        """Return each item's interactions of all behaviors; computed once."""
+        name = "item degrees"
+        if name not in self.derived:
+            self.derived[name] = sum(edges.degrees.long() for edges in self.to_items)
+        return cast(Tensor, self.derived[name])
+
+    def neighbors(self, users: Int[Tensor, "u"]) -> Bool[Tensor, "I"]:
+        """Tell which items some users have interacted with, under any behavior."""
+        first = self.to_users[0]
+        found = torch.zeros(first.n_columns, dtype=torch.bool, device=self.device)
+        for edges in self.to_users:
+            found[edges.select(users).indices] = True
+        return found
 
     def in_halves(self) -> "BehaviorGraph":
         """Return the same graph, along whose edges compiled kernels sum half-precision rows.

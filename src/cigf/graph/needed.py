@@ -4,12 +4,9 @@ Axes: U users, I items, B behaviors, L layers.
 """
 
 from dataclasses import replace
-from typing import cast
-
 import torch
 from jaxtyping import Int
 from torch import Tensor
-
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.propagation import Normalization, Propagation, positions, propagate, propagate_all
 from cigf.shapes import Batch, Pairs
@@ -71,7 +68,7 @@ def renumbered(batch: Batch, items: Int[Tensor, "i"] | None, n_items: int) -> Ba
 
 def worthwhile(graph: BehaviorGraph, items: Int[Tensor, "i"]) -> Int[Tensor, "i"] | None:
     """Return the items, or None for all, where so many edges are theirs that all may as well be."""
-    degrees = _degrees(graph)
+    degrees = graph.item_degrees()
     share = degrees[items].sum() / degrees.sum().clamp(min=1)
     return items if share < _WORTHWHILE else None
 
@@ -80,16 +77,6 @@ def union(
     graph: BehaviorGraph, users: Int[Tensor, "u"], items: Int[Tensor, "i"]
 ) -> Int[Tensor, "m"]:
     """Return the items and the users' neighbors under any behavior, ascending."""
-    wanted = torch.zeros(graph.n_items, dtype=torch.bool, device=items.device)
+    wanted = graph.neighbors(users)
     wanted[items] = True
-    for edges in graph.to_users:
-        wanted[edges.select(users).indices] = True
     return wanted.nonzero()[:, 0]
-
-
-def _degrees(graph: BehaviorGraph) -> Int[Tensor, "I"]:
-    """Each item's edges under all behaviors; computed once per graph."""
-    name = "item degrees"
-    if name not in graph.derived:
-        graph.derived[name] = sum(edges.degrees.long() for edges in graph.to_items)
-    return cast(Tensor, graph.derived[name])

@@ -107,6 +107,16 @@ class Recommender(nn.Module, ABC):
             users: Users whose rows are wanted, in that order; all when None.
         """
 
+    def encode_read(
+        self, graph: BehaviorGraph, users: Int[Tensor, "u"], items: Int[Tensor, "i"]
+    ) -> tuple[Representations, Int[Tensor, "i"] | None]:
+        """Compute what a step reads: some users, and at least some items, ascending.
+
+        Returns:
+            The representations, and the items that they hold; None where they hold all.
+        """
+        return self.encode(graph, users), None
+
     @abstractmethod
     def loss(self, representations: Representations, batch: Batch) -> Float[Tensor, "B"]:
         """Return one loss per behavior; training minimizes their sum.

@@ -102,11 +102,18 @@ class CIGF(MultiTaskRecommender):
 
     def forward(self, graph: BehaviorGraph, batch: Batch) -> Float[Tensor, "B"]:
         """Return the losses of a batch; of the last layers, only what they read is computed."""
-        if self.config.chain == "paper":  # which reads the first layers' rows in all layers
-            return super().forward(graph, batch)
-        items = worthwhile(graph, items_of(batch, graph.n_items))
-        representations = self.encode(graph, batch.users, items)
+        wanted = items_of(batch, graph.n_items)
+        representations, items = self.encode_read(graph, batch.users, wanted)
         return self.loss(representations, renumbered(batch, items, graph.n_items))
+
+    def encode_read(
+        self, graph: BehaviorGraph, users: Int[Tensor, "u"], items: Int[Tensor, "i"]
+    ) -> tuple[Representations, Int[Tensor, "i"] | None]:
+        """Leave out items that are not read, where that saves time."""
+        if self.config.chain == "paper":  # which reads the first layers' rows in all layers
+            return self.encode(graph, users), None
+        some = worthwhile(graph, items)
+        return self.encode(graph, users, some), some
 
     def encode(
         self,
