@@ -104,7 +104,7 @@ class RankModel(Recommender):
         return sum_losses(self.ranks, losses * share.weights.to(losses))
 
     def read(self, batch: Batch) -> Int[Tensor, "i"]:
-        """Return the items of the whole batch's pairs, as rows of the table of all ranks', ascending."""
+        """Return what a batch's pairs read, ascending, as rows of the table of all ranks' items."""
         rows = self.partition.items
         items = items_of(batch, len(rows.places))
         return torch.from_numpy(rows.places).to(items.device)[items].sort().values

@@ -4,9 +4,11 @@ Axes: U users, I items, B behaviors, L layers.
 """
 
 from dataclasses import replace
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
+
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.propagation import Normalization, Propagation, positions, propagate, propagate_all
 from cigf.shapes import Batch, Pairs
