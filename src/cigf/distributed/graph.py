@@ -146,17 +146,18 @@ class RankPropagation(Propagation):
         senders: Int[Tensor, "_s"] | None = None,
     ) -> None:
         assert isinstance(graph, RankGraph)
+        self.ranks, self.users = graph.ranks, users
         chosen = None if items is None else graph.selection(items)
+        self.items = None if chosen is None else chosen.own
         self._senders = None if senders is None else graph.selection(senders)
-        self.ranks, self.users, self.items = graph.ranks, users, chosen and chosen.own
-        columns = self._senders and self._senders.columns
+        columns = None if self._senders is None else self._senders.columns
         received, sent, all_received, all_sent = _scales(graph, normalization)
         scales = _some(received.users, users), all_sent and _some(all_sent.items, columns)
         self.to_users = Side(graph.to_users, None, *scales, users, columns, graph.halves)
         scales = _some(received.items, self.items), all_sent and all_sent.users
         self.to_items = Side(graph.to_items, None, *scales, self.items, None, graph.halves)
         self._back_to_items = Receivers(graph.to_items, all_received.users, sent and sent.items)
-        scale = _some(all_received.items, chosen and chosen.columns)
+        scale = _some(all_received.items, None if chosen is None else chosen.columns)
         self._back_to_users = Receivers(graph.to_users, scale, sent and sent.users, chosen)
 
     def mix(self, x: Nodes, weights: Nodes) -> Nodes:

@@ -180,7 +180,8 @@ class _Losses(nn.Module):
         chosen = None if some is None else graph.selection(some)
         table = gather_rows(self._ranks, padded(encoded.items, chosen))
         complete = replace(encoded, items=table)
-        batch = renumbered(batch, chosen and chosen.columns, len(graph.item_degrees()))
+        columns = None if chosen is None else chosen.columns
+        batch = renumbered(batch, columns, len(graph.item_degrees()))
         read = self.inner.loss_tables or ()
         if not read:
             return self.inner.loss(complete, batch)
