@@ -112,6 +112,8 @@ class Recommender(nn.Module, ABC):
     ) -> tuple[Representations, Int[Tensor, "i"] | None]:
         """Compute what a step reads: some users, and at least some items, ascending.
 
+        A model whose loss reads tables by itself (`loss_tables`) holds all items.
+
         Returns:
             The representations, and the items that they hold; None where they hold all.
         """
