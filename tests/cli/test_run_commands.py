@@ -221,7 +221,8 @@ def test_recommend_reads_logs_with_other_names(trained, tmp_path):
     done = run("recommend", trained, "--events", log, *named, *meant, "--k", 2, "--json")
     assert [row["user_id"] for row in json.loads(done.stdout)] == ["new", "new"]
     assert "1 (unknown behavior)" in done.stderr
-    assert "need --events" in fails("recommend", trained, "--all", *named[:2])
+    for alone in (named[:2], ("--on-error", "skip")):
+        assert "need --events" in fails("recommend", trained, "--all", *alone)
 
 
 @pytest.mark.parametrize(

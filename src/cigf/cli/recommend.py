@@ -81,7 +81,7 @@ def recommend(
     """
     if [bool(user), users is not None, all_users, bool(events)].count(True) != 1:
         raise ConfigError("give exactly one of --user ID, --users FILE, --all and --events EVENTS")
-    if not events and any(value for name, value in how.items() if name != "on_error"):
+    if not events and any({**how, "on_error": how["on_error"] != "fail"}.values()):
         raise ConfigError("options that say how the log is read need --events EVENTS")
     from cigf.cli.tables import print_frame, read_ids
     from cigf.cli.writing import check_output, write_table
