@@ -66,6 +66,25 @@ def whole_gradients(model):
     }
 
 
+def assert_ranks_agree(n_ranks, built, batch, model, losses, tolerance):
+    """Ranks have a whole model's losses, and together the gradients that it now has."""
+
+    def ask(ranks):
+        partition = Partition.by_edges(MATRICES, ranks.size)
+        part = RankModel(build(*built), partition, ranks)
+        found = part(rank_graph(partition, ranks, built[2]), batch)
+        found.sum().backward()
+        return found.detach(), whole_gradients(part)
+
+    for found, gradients in on_threads(n_ranks, ask, memory=n_ranks == 2):
+        torch.testing.assert_close(found, losses.detach(), **tolerance)
+        for parameter, p in model.named_parameters():
+            if p.grad is None:
+                assert gradients[parameter] is None
+            else:
+                torch.testing.assert_close(gradients[parameter], p.grad, **tolerance)
+
+
 @pytest.mark.parametrize(("name", "options"), MODELS)
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 @pytest.mark.parametrize("kernels", [False, True])
@@ -79,20 +98,7 @@ def test_losses_and_gradients(name, options, n_ranks, kernels):
         losses = model(graph_of(dtype), batch)
         losses.sum().backward()
 
-        def ask(ranks):
-            partition = Partition.by_edges(MATRICES, ranks.size)
-            part = RankModel(build(name, options, dtype), partition, ranks)
-            found = part(rank_graph(partition, ranks, dtype), batch)
-            found.sum().backward()
-            return found.detach(), whole_gradients(part)
-
-        for found, gradients in on_threads(n_ranks, ask, memory=n_ranks == 2):
-            torch.testing.assert_close(found, losses.detach(), **tolerance)
-            for parameter, p in model.named_parameters():
-                if p.grad is None:
-                    assert gradients[parameter] is None
-                else:
-                    torch.testing.assert_close(gradients[parameter], p.grad, **tolerance)
+        assert_ranks_agree(n_ranks, (name, options, dtype), batch, model, losses, tolerance)
 
 
 FEW = SamplingConfig(batch_size=2, positives_per_user=1)
@@ -114,20 +120,7 @@ def test_items_that_are_not_read_change_nothing(monkeypatch, options, n_layers, 
         losses = model.loss(model.encode(graph_of(dtype), batch.users), batch)
         losses.sum().backward()
 
-        def ask(ranks):
-            partition = Partition.by_edges(MATRICES, ranks.size)
-            part = RankModel(build("cigf", options, dtype), partition, ranks)
-            found = part(rank_graph(partition, ranks, dtype), batch)
-            found.sum().backward()
-            return found.detach(), whole_gradients(part)
-
-        for found, gradients in on_threads(n_ranks, ask, memory=n_ranks == 2):
-            torch.testing.assert_close(found, losses.detach(), **tolerance)
-            for parameter, p in model.named_parameters():
-                if p.grad is None:
-                    assert gradients[parameter] is None
-                else:
-                    torch.testing.assert_close(gradients[parameter], p.grad, **tolerance)
+        assert_ranks_agree(n_ranks, ("cigf", options, dtype), batch, model, losses, tolerance)
 
 
 def test_ranks_leave_out_the_same_items_as_one_process(monkeypatch):
