@@ -117,7 +117,8 @@ class _Passed(NamedTuple):
 class _Sweep:
     """One pass over the users and their sources; what is added up.
 
-    One source after another, because what is computed for one fits a core's own cache.
+    One source after another, because what is computed for one fits a core's own cache; only their
+    coefficients, and the gradient of these, for all at once: the generating weights do not fit it.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class _Sweep:
         self._compared, self._scale = compared, scale
         self._users, self._items, self._weights = users, items, weights
         self._generating = Generating.of(weights)
-        self._room = self._generating.room(1)
+        self._room = self._generating.room(users.shape[1])
         self._first = weights[0].view(3, users.shape[2], -1)
         self._counts = torch.bincount(compared.behaviors, minlength=compared.n_behaviors)
 
@@ -150,6 +151,7 @@ class _Sweep:
                 continue
             start, stop = compared.borders[row], compared.borders[row + 1]
             known = self._prepare(row, slice(start, stop))
+            self._generating.coefficients(self._users[row], self._room)
             pairs = (
                 compared.positives[first:last] - start,
                 compared.negatives[first:last] - start,
@@ -161,6 +163,9 @@ class _Sweep:
                 for source in range(len(known.items))
             ]
             if wanted:
+                self._to_users[row] = self._generating.add_gradient(
+                    self._to_room, self._users[row], self._to_generating
+                )
                 self._add(row, slice(start, stop), known, walked)
         sums = share.new_zeros(len(share)).index_add_(0, compared.behaviors, losses)
         return sums * share
@@ -186,7 +191,7 @@ class _Sweep:
         self._to_users = torch.zeros_like(self._users)
         self._to_items = torch.zeros_like(self._items)
         self._to_generating = Generating(*map(torch.zeros_like, self._generating))
-        self._to_room = self._generating.room(1)
+        self._to_room = self._generating.room(self._users.shape[1])
         self._to_first = torch.zeros_like(self._first)
         self._to_second = torch.zeros_like(self._weights[1])
         self._to_biases = [torch.zeros_like(self._weights[number]) for number in (5, 6)]
@@ -201,21 +206,18 @@ class _Sweep:
         losses: Float[Tensor, "p"],
     ) -> _Passed:
         """Through the layers generated for one source, and back where a hinge has a gradient."""
-        mine = self._users[row, source : source + 1]
-        room = self._generating.coefficients(mine, self._room)[0]
+        room = self._room[source]
         coefficients, extended = room.flatten(1), known.extended[source]
         made = product(extended, coefficients).view(len(extended), *room.shape[1:])
         walked = compare(made, known.items[source], extended, pairs, steps, self._scale, losses)
         n, n_entries = len(walked.places), len(known.items[source])
         if not n:
+            self._to_room[source] = 0.0
             return _Passed(walked.places, walked.to_items, extended[:0, :-1])
         used = slice(_whole_steps(n))
         to_made = walked.to_made[used]
         to_meta = product(to_made, coefficients[:-1].T)[:n]
-        self._to_room.flatten(2)[0] = product(walked.extended[used].T, to_made)
-        self._to_users[row, source] = self._generating.add_gradient(
-            self._to_room, mine, self._to_generating
-        )[0]
+        self._to_room.flatten(2)[source] = product(walked.extended[used].T, to_made)
         return _Passed(walked.places + source * n_entries, walked.to_items, to_meta)
 
     def _add(self, row: int, entries: slice, known: _User, passed: Sequence[_Passed]) -> None:
