@@ -27,7 +27,6 @@ from cigf.compiled import arrays, threads_for_kernels
 from cigf.compiled import run as run_parts
 from cigf.data.dataset_store import load_split
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.kernels import gather_total
 from cigf.graph.propagation import Side, propagate_all
 
 WIDTH = 64
@@ -104,6 +103,8 @@ def renumbered(matrices: Sequence[Any], orders: Orders) -> list[Any]:
 
 def _pass(matrices: Sequence[Any], repeats: int) -> list[float]:
     """Seconds of sums over all edges, at the users and at the items; the first is not counted."""
+    from cigf.graph.kernels import gather_total  # needs numba, which the other benchmarks do not
+
     steps = propagate_all(BehaviorGraph.build(matrices), "row")
     sides: list[Side] = [steps.to_users, steps.to_items]
     given = [

@@ -465,6 +465,13 @@ def test_scale_measures_every_piece(tmp_path, monkeypatch):
     assert sum("peak memory" in figure.name for figure in figures) == 10
 
 
+def test_ranking_takes_no_more_pairs_than_it_says(tmp_path, monkeypatch):
+    write_dataset(tmp_path / "log", Size(300, 400, (3_000, 500, 400, 300), n_held_out=90))
+    for most, found in ((20, 20), (10_000, 90)):
+        monkeypatch.setattr(scale_parts, "RANKED", most)
+        assert scale_parts.work("rank", tmp_path / "log", {})["users"] == found
+
+
 def test_the_page_about_scaling_says_what_the_formulas_say():
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     table = page.partition("## What fits where")[2].partition("## ")[0]
