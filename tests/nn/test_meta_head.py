@@ -49,14 +49,20 @@ def written_out(head, users, items, rows, targets):
     return head.scale * (leaky_relu(hidden, SLOPE) * made[2]).sum(2)
 
 
+def from_every_source(model, users, items, source, target, rows):
+    parts = (each.unbind(1) for each in (users, items, source))
+    scores = (model.of_pairs(*each, target, rows) for each in zip(*parts, strict=True))
+    return torch.stack(list(scores), 1)
+
+
 @pytest.mark.parametrize("at_once", [2, 16])
 @KERNELS
 def test_scores_are_those_of_layers_written_out(kernels, at_once, monkeypatch):
-    monkeypatch.setattr(meta_scores, "LISTS_AT_ONCE", at_once)
+    monkeypatch.setattr(meta_scores, "USERS_AT_ONCE", at_once)
     model, (users, items, rows, targets) = head(), inputs()
     source, target = described(model, users, items, rows, targets)
     with switched(on=kernels):
-        found = model.of_sources(users, items, source, target, rows)
+        found = from_every_source(model, users, items, source, target, rows)
     assert not found.requires_grad
     expected = written_out(model, users, items, rows, targets).detach()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
@@ -157,7 +163,7 @@ def test_losses_without_a_gradient(kernels):
 def test_users_with_pairs_of_their_own_are_scored_side_by_side():
     model, (users, items, rows, targets) = head(), inputs()
     source, target = described(model, users, items, rows, targets)
-    every = model.of_sources(users, items, source, target, rows)
+    every = from_every_source(model, users, items, source, target, rows)
     of_one = rows == rows[0]
     alone = model(
         users[rows[:1], 1], items[of_one, 1][None], source[of_one, 1][None], target[of_one][None]

@@ -16,7 +16,7 @@ from torch.nn.functional import leaky_relu
 
 from cigf.nn.init import xavier_uniform
 from cigf.nn.meta_losses import Compared, HingeOfSources
-from cigf.nn.meta_scores import SLOPE, Generating, Weights, score_lists, score_sources
+from cigf.nn.meta_scores import SLOPE, Generating, Weights, score_lists, score_pairs
 
 
 class MetaHead(nn.Module):
@@ -63,24 +63,24 @@ class MetaHead(nn.Module):
         generating = Generating.of(weights)
         return self.scale * score_lists(weights, generating, users, items, source, target)
 
-    def of_sources(
+    def of_pairs(
         self,
-        users: Float[Tensor, "u A D"],
-        items: Float[Tensor, "n A D"],
-        described: Float[Tensor, "n A D"],
+        users: Float[Tensor, "u D"],
+        items: Float[Tensor, "n D"],
+        source: Float[Tensor, "n D"],
         target: Float[Tensor, "n D"],
         rows: Int64[Tensor, "n"],
-    ) -> Float[Tensor, "n A"]:
-        """Score pairs from every source; no gradient passes.
+    ) -> Float[Tensor, "n"]:
+        """Score pairs, of every user as many as there are; no gradient passes.
 
         Args:
-            users: Under every source.
-            items: Each pair's, under every source.
-            described: c under every source.
-            target: c under each pair's target.
+            users: Under the source.
+            items: Each pair's, likewise.
+            source: c of the pairs under their source.
+            target: c of the pairs under their target.
             rows: Each pair's user.
         """
-        return self.scale * score_sources(self._all(), users, items, described, target, rows)
+        return self.scale * score_pairs(self._all(), users, items, source, target, rows)
 
     def losses(
         self, compared: Compared, users: Float[Tensor, "u A D"], items: Float[Tensor, "n A D"]

@@ -53,22 +53,18 @@ def _score(made: Array, at: int, hidden: Array, place: int, slope: float, size: 
 
 
 @kernel
-def scores(
-    made: Array, items: Array, shared: bool, slope: float, out: Array, first: int, last: int
-) -> None:
-    """out[r, m] = sum over d of phi(hidden)[d] * made[r, m, D + 1, d].
+def scores(made: Array, items: Array, slope: float, out: Array, first: int, last: int) -> None:
+    """out[m] = sum over d of phi(hidden)[d] * made[m, D + 1, d].
 
-    Shapes: made (r, m, J, D), items (r, m, D), or (1, m, D) if shared; out (r, m).
+    Shapes: made (m, J, D), items (m, D), out (m,).
     """
-    n_pairs, n_blocks, size = made.shape[1:]
+    n_blocks, size = made.shape[1:]
     flat, flat_items = made.reshape(-1), items.reshape(-1)
     hidden = np.empty(size, np.float32)
-    for r in range(first, last):
-        for m in range(n_pairs):
-            at = (r * n_pairs + m) * n_blocks * size
-            place = (m if shared else r * n_pairs + m) * size
-            _hidden(flat, at, flat_items, place, hidden, 0, size)
-            out[r, m] = _score(flat, at, hidden, 0, slope, size)
+    for m in range(first, last):
+        at = m * n_blocks * size
+        _hidden(flat, at, flat_items, m * size, hidden, 0, size)
+        out[m] = _score(flat, at, hidden, 0, slope, size)
 
 
 @kernel

@@ -43,7 +43,6 @@ class MetaScorer(NodesScorer):
     def pairs(self, users: Int64[Tensor, "n"], items: Int64[Tensor, "n"]) -> Float[Tensor, "n"]:
         """Score some pairs, those of a user together."""
         chosen, rows = torch.unique(users, return_inverse=True)
-        mine, theirs = self._users[chosen], self._items[items]
-        described, target = self._head.describe(self._users[users], theirs).unbind(1)
-        scores = self._head.of_sources(mine[:, :1], theirs[:, :1], described[:, None], target, rows)
-        return scores[:, 0]
+        theirs = self._items[items]
+        source, target = self._head.describe(self._users[users], theirs).unbind(1)
+        return self._head.of_pairs(self._users[chosen, 0], theirs[:, 0], source, target, rows)

@@ -12,11 +12,11 @@ Axes: n pairs, A sources, r lists, m pairs of one, D size, G = 3 D + 1 coordinat
 J = D + 2 blocks of coefficients: with each coordinate of the item, with none, of the output.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import leaky_relu, pad, relu
 
@@ -26,8 +26,8 @@ from cigf.nn.products import product
 SLOPE = 0.1
 """Of the leaky ReLU."""
 
-LISTS_AT_ONCE = 8
-"""Lists whose coefficients are held at once, each G J D numbers."""
+USERS_AT_ONCE = 8
+"""Users whose coefficients are held at once, each G J D numbers."""
 
 Weights = Sequence[Tensor]
 """F_1 to F_5, then f_1 to f_5."""
@@ -129,14 +129,59 @@ def score_lists(
         target: c of the pairs under their target.
     """
     with torch.no_grad():
-        meta = leaky_relu(second_layer(weights, source, target)[1], SLOPE)
         coefficients = generating.coefficients(users, generating.room(len(users))).flatten(2)
-        extended = pad(meta, (0, 1), value=1.0)
-        scores = []
-        for row, own in enumerate(coefficients):
-            made = product(extended[row], own).view(1, meta.shape[1], -1, users.shape[1])
-            scores.append(finish(made, items if len(items) == 1 else items[row : row + 1]))
-        return torch.cat(scores)
+        extended = _extended(weights, source, target)
+        of_each = items.expand(len(users), -1, -1)
+        return torch.stack(list(map(_score, coefficients, extended, of_each)))
+
+
+def score_pairs(
+    weights: Weights,
+    users: Float[Tensor, "u D"],
+    items: Float[Tensor, "n D"],
+    source: Float[Tensor, "n D"],
+    target: Float[Tensor, "n D"],
+    rows: Int64[Tensor, "n"],
+) -> Float[Tensor, "n"]:
+    """Score pairs, of every user as many as there are; no gradient passes.
+
+    Args:
+        weights: Of the head.
+        users: Under the source.
+        items: Each pair's, likewise.
+        source: c of the pairs under their source.
+        target: c of the pairs under their target.
+        rows: Each pair's user.
+    """
+    out = items.new_empty(len(items))
+    order, ends = rows.argsort(stable=True), torch.bincount(rows, minlength=len(users)).cumsum(0)
+    generating = Generating.of(weights)
+    with torch.no_grad():
+        start = 0
+        for first in range(0, len(users), USERS_AT_ONCE):
+            chosen = users[first : first + USERS_AT_ONCE]
+            made = generating.coefficients(chosen, generating.room(len(chosen))).flatten(2)
+            for coefficients, end in zip(made, ends[first:].tolist(), strict=False):
+                own, start = order[start:end], end
+                extended = _extended(weights, source[own], target[own])
+                out[own] = _score(coefficients, extended, items[own])
+    return out
+
+
+def _extended(
+    weights: Weights, source: Float[Tensor, "*n D"], target: Float[Tensor, "*n D"]
+) -> Float[Tensor, "*n G"]:
+    """Return [g || 1]."""
+    return pad(leaky_relu(second_layer(weights, source, target)[1], SLOPE), (0, 1), value=1.0)
+
+
+def _score(
+    coefficients: Float[Tensor, "G JD"], extended: Float[Tensor, "m G"], items: Float[Tensor, "m D"]
+) -> Float[Tensor, "m"]:
+    """Score the pairs of one user."""
+    size = items.shape[1]
+    made = product(extended, coefficients).view(len(items), size + 2, size)
+    return finish(made, items)
 
 
 def second_layer(weights: Weights, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,20 +190,18 @@ def second_layer(weights: Weights, source: Tensor, target: Tensor) -> tuple[Tens
     return inputs, inputs @ weights[1] + weights[6]
 
 
-def finish(made: Float[Tensor, "r m J D"], items: Float[Tensor, "#r m D"]) -> Tensor:
-    """Return the scores, given g times the coefficients."""
-    size = items.shape[2]
+def finish(made: Float[Tensor, "m J D"], items: Float[Tensor, "m D"]) -> Float[Tensor, "m"]:
+    """Return the scores of a user's pairs, given g times her coefficients."""
+    size = items.shape[1]
     if usable(made, items):
         from cigf.nn.meta_kernels import scores  # needs numba
 
-        out = made.new_empty(made.shape[:2])
+        out = made.new_empty(len(made))
         given = arrays(made, items.contiguous())
-        shared = len(items) < len(made)
-        borders = split_evenly(len(made), made[0].numel() // size)
-        run(scores, borders, *given, shared, SLOPE, *arrays(out))
+        run(scores, split_evenly(len(made), made.shape[1]), *given, SLOPE, *arrays(out))
         return out
-    hidden = (items[..., None, :] @ made[:, :, :size])[:, :, 0] + made[:, :, size]
-    return (leaky_relu(hidden, SLOPE) * made[:, :, size + 1]).sum(-1)
+    hidden = (items[:, None] @ made[:, :size])[:, 0] + made[:, size]
+    return (leaky_relu(hidden, SLOPE) * made[:, size + 1]).sum(1)
 
 
 class Walked(NamedTuple):
@@ -207,7 +250,7 @@ def compare(
         given: list[Any] = [*arrays(*tensors), scale, SLOPE]
         k = compiled(*given)
         return Walked(places[:k], to_items[:k], made.flatten(1), kept)
-    scores = scale * finish(made[None, :n_entries], items[None])[0]
+    scores = scale * finish(made[:n_entries], items)
     margins = 1.0 - scores[pairs[0]] + scores[pairs[1]]
     losses += relu(margins)
     change = torch.where(margins > 0, steps, 0.0)
@@ -232,72 +275,3 @@ def _finish_gradient(
     made[:, :size] = items[..., None] * to_hidden[:, None]
     made[:, size] = to_hidden
     return to_items
-
-
-def score_sources(
-    weights: Weights,
-    users: Float[Tensor, "u A D"],
-    items: Float[Tensor, "n A D"],
-    described: Float[Tensor, "n A D"],
-    target: Float[Tensor, "n D"],
-    rows: Int64[Tensor, "n"],
-) -> Float[Tensor, "n A"]:
-    """Score pairs from every source; no gradient passes. See `MetaHead.of_sources`."""
-    generating = Generating.of(weights)
-    out = items.new_empty(items.shape[:2]).flatten()
-    for lists in _lists(rows, items.shape[1]):
-        found = score_lists(weights, generating, *lists.take(users, items, described, target))
-        out[lists.places[lists.real]] = found[lists.real]
-    return out.view(items.shape[:2])
-
-
-class _Lists:
-    """Pairs of some users under some source each, filled up to equal lengths.
-
-    Args:
-        owners: Row of each user, times the number of sources, plus the source; shape (r,).
-        places: Each one's pairs, times the number of sources, plus the source; shape (r, m).
-        real: Which of them are no filling, shape (r, m).
-        n_sources: A.
-    """
-
-    def __init__(
-        self,
-        owners: Int64[Tensor, "r"],
-        places: Int64[Tensor, "r m"],
-        real: Bool[Tensor, "r m"],
-        n_sources: int,
-    ) -> None:
-        self.owners, self.places, self.real = owners, places, real
-        self._n_sources = n_sources
-
-    def take(
-        self, users: Tensor, items: Tensor, described: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the users (r, D), and the pairs' items and descriptions, (r, m, D)."""
-        shape = (*self.places.shape, users.shape[2])
-        flat = self.places.flatten()
-        return (
-            users.flatten(0, 1)[self.owners],
-            items.flatten(0, 1).index_select(0, flat).view(shape),
-            described.flatten(0, 1).index_select(0, flat).view(shape),
-            target.index_select(0, flat // self._n_sources).view(shape),
-        )
-
-
-def _lists(rows: Int64[Tensor, "n"], n_sources: int) -> Iterator[_Lists]:
-    """Sort the pairs by user and source, and yield lists of about equal lengths."""
-    places = torch.arange(len(rows) * n_sources, device=rows.device)
-    owner = rows[places // n_sources] * n_sources + places % n_sources
-    owner, places = owner.sort(stable=True)
-    counts = torch.bincount(owner)
-    owners = counts.nonzero()[:, 0]
-    counts = counts[owners]
-    starts = counts.cumsum(0) - counts
-    by_length = counts.argsort(descending=True, stable=True)
-    for first in range(0, len(by_length), LISTS_AT_ONCE):
-        chosen = by_length[first : first + LISTS_AT_ONCE]
-        longest = torch.arange(int(counts[chosen[0]]), device=rows.device)
-        real = longest < counts[chosen, None]
-        at = torch.where(real, starts[chosen, None] + longest, 0)
-        yield _Lists(owners[chosen], places[at], real, n_sources)
