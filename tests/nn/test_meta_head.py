@@ -59,7 +59,9 @@ def from_every_source(model, users, items, source, target, rows):
 @KERNELS
 def test_scores_are_those_of_layers_written_out(kernels, at_once, monkeypatch):
     monkeypatch.setattr(meta_scores, "USERS_AT_ONCE", at_once)
-    model, (users, items, rows, targets) = head(), inputs()
+    model, (users, *of_pairs) = head(), inputs()
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(3))
+    items, rows, targets = (each[order] for each in of_pairs)
     source, target = described(model, users, items, rows, targets)
     with switched(on=kernels):
         found = from_every_source(model, users, items, source, target, rows)

@@ -16,7 +16,7 @@ from torch.nn.functional import leaky_relu
 
 from cigf.nn.init import xavier_uniform
 from cigf.nn.meta_losses import Compared, HingeOfSources
-from cigf.nn.meta_scores import SLOPE, Generating, Weights, score_lists, score_pairs
+from cigf.nn.meta_scores import SLOPE, Weights, score_lists, score_pairs
 
 
 class MetaHead(nn.Module):
@@ -51,7 +51,7 @@ class MetaHead(nn.Module):
         source: Float[Tensor, "r m D"],
         target: Float[Tensor, "r m D"],
     ) -> Float[Tensor, "r m"]:
-        """Score every user's own pairs.
+        """Score every user's own pairs; no gradient passes.
 
         Args:
             users: Under the source.
@@ -59,9 +59,7 @@ class MetaHead(nn.Module):
             source: c of the pairs under their source.
             target: c of the pairs under their target.
         """
-        weights = self._all()
-        generating = Generating.of(weights)
-        return self.scale * score_lists(weights, generating, users, items, source, target)
+        return self.scale * score_lists(self._all(), users, items, source, target)
 
     def of_pairs(
         self,

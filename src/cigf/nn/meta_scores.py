@@ -112,7 +112,6 @@ class Generating(NamedTuple):
 
 def score_lists(
     weights: Weights,
-    generating: Generating,
     users: Float[Tensor, "r D"],
     items: Float[Tensor, "#r m D"],
     source: Float[Tensor, "r m D"],
@@ -122,12 +121,12 @@ def score_lists(
 
     Args:
         weights: Of the head.
-        generating: `Generating.of` them.
         users: Under the source.
         items: Likewise.
         source: c of the pairs under their source.
         target: c of the pairs under their target.
     """
+    generating = Generating.of(weights)
     with torch.no_grad():
         coefficients = generating.coefficients(users, generating.room(len(users))).flatten(2)
         extended = _extended(weights, source, target)
