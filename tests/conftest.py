@@ -4,9 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from browsing import FLAGS, NAMES, PROGRAM
 from command_line import N_USERS, QUICK, run
+
+if not torch.cuda.is_available():  # read when Triton's kernels are defined, so before any test
+    os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,18 @@ def usable(*tensors: torch.Tensor) -> bool:
     return fit and _state.wanted and installed()
 
 
+@cache
+def gpu_compiler_installed() -> bool:
+    """Whether Triton is installed; PyTorch for CUDA on Linux brings it."""
+    return find_spec("triton") is not None
+
+
+def usable_on_gpu(*tensors: torch.Tensor) -> bool:
+    """Whether kernels for a GPU can be compiled, are wanted, and are made for these tensors."""
+    fit = all(each.dtype == torch.float32 and each.is_cuda for each in tensors)
+    return fit and _state.wanted and gpu_compiler_installed()
+
+
 @contextmanager
 def switched(*, on: bool) -> Iterator[None]:
     """Use compiled kernels or torch's own operations inside the block: to compare the two."""
@@ -101,6 +113,13 @@ def kernel(function: Function) -> Function:
         return _compiled(function, nogil=True, cache=True)
     except RuntimeError:
         return _compiled(function, nogil=True)
+
+
+def gpu_kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function for a GPU when it is first called. Needs triton."""
+    import triton
+
+    return triton.jit(inspect.unwrap(function))
 
 
 def inlined(function: Function) -> Function:

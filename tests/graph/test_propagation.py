@@ -12,15 +12,19 @@ from cigf.graph.propagation import Propagation
 from cigf.graph.stack import Stack
 from cigf.shapes import Nodes
 from cigf.testing.toy import random_matrices
+from interpreted import interpreted
 from reference.cigf import adjacency
 
 U, I, B, C, D, H = 7, 11, 3, 2, 5, 4  # noqa: E741  # the axis legend's letters
 NORMALIZATIONS = ["row", "column", "symmetric", "none"]
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "torch"], autouse=True)
-def backend(request):
-    with switched(on=request.param):
+@pytest.fixture(params=["compiled", "torch", "gpu"], autouse=True)
+def backend(request, monkeypatch):
+    """The CPU's kernels, PyTorch's operations, and the GPU's kernels, interpreted on the CPU."""
+    if request.param == "gpu":
+        interpreted(monkeypatch)
+    with switched(on=request.param != "torch"):
         yield
 
 

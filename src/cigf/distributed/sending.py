@@ -21,6 +21,7 @@ from cigf import compiled
 from cigf.distributed.exchange import Ranks
 from cigf.distributed.selection import Selection, padded
 from cigf.graph.gather_sum import gather
+from cigf.graph.gpu_edges import GPUEdges
 from cigf.graph.stack import Bundle, Stack
 
 
@@ -51,22 +52,35 @@ class Receivers:
     def total(self, sent: Float[Tensor, "B rows F"]) -> Float[Tensor, "columns F"]:
         """Sum what all rows send under all behaviors."""
         if compiled.usable(sent):
-            from cigf.graph import fused  # needs numba
+            from cigf.graph import cpu_sums  # needs numba
 
-            return fused.gather_total(self._stack, sent, self.columns_or_ones)
+            return cpu_sums.gather_total(self._stack, sent, self.columns_or_ones)
+        if compiled.usable_on_gpu(sent):
+            from cigf.graph import gpu_sums  # needs triton
+
+            return gpu_sums.gather_total(self._on_gpu, sent, self.columns_or_ones)
         return self.each(sent).sum(1)
 
     def each(self, sent: Float[Tensor, "B rows F"]) -> Float[Tensor, "columns B F"]:
         """Sum what all rows send under each behavior."""
         if compiled.usable(sent):
-            from cigf.graph import fused  # needs numba
+            from cigf.graph import cpu_sums  # needs numba
 
-            return fused.gather_each(self._stack, sent, self.columns_or_ones)
+            return cpu_sums.gather_each(self._stack, sent, self.columns_or_ones)
+        if compiled.usable_on_gpu(sent):
+            from cigf.graph import gpu_sums  # needs triton
+
+            return gpu_sums.gather_each(self._on_gpu, sent, self.columns_or_ones)
         if self.chosen is not None:
             some, shape = sent, (len(sent), self.edges[0].n_columns, sent.shape[2])
             sent = sent.new_zeros(shape).index_copy_(1, self.chosen.columns, some)
         sums = [gather(edges, x) for edges, x in zip(self.edges, sent, strict=True)]
         return torch.stack(sums, 1) * self.columns_or_ones[:, :, None]
+
+    @cached_property
+    def _on_gpu(self) -> GPUEdges:
+        position = None if self.chosen is None else self.chosen.position
+        return self.edges.on_gpu.select(None, position)
 
     @cached_property
     def _stack(self) -> Stack:

@@ -178,6 +178,7 @@ def build_edges(matrices: Sequence[csr_array], device: torch.device | str) -> li
             torch.from_numpy(matrix.indptr.astype(kind, copy=True)).to(device),
             indices,
             matrix.shape[1],
+            lasting=True,
         )
         for matrix, indices in zip(matrices, parts, strict=True)
     ]

@@ -4,14 +4,22 @@
 transpose is kept beside it, so the gradient is the same operator on the transposed edges.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from torch import Tensor
+
+from cigf import compiled
+from cigf.graph.fastest import fastest
+
+if TYPE_CHECKING:
+    from cigf.graph.gpu_edges import GPUEdges
 
 
 class Edges:
@@ -21,14 +29,21 @@ class Edges:
         offsets: Where each row's columns begin, shape (rows + 1,); same type as `indices`.
         indices: Column of each edge, shape (edges,), int32 (int64 for more than 2^31 edges).
         n_columns: Number of columns.
+        lasting: Whether they are used again and again, so that other forms of them pay.
     """
 
     def __init__(
-        self, offsets: Int[Tensor, "_rows_1"], indices: Int[Tensor, "_edges"], n_columns: int
+        self,
+        offsets: Int[Tensor, "_rows_1"],
+        indices: Int[Tensor, "_edges"],
+        n_columns: int,
+        *,
+        lasting: bool = False,
     ) -> None:
         self.offsets = offsets
         self.indices = indices
         self.n_columns = n_columns
+        self.lasting = lasting
 
     @property
     def n_rows(self) -> int:
@@ -39,6 +54,27 @@ class Edges:
     def degrees(self) -> Int[Tensor, "_rows"]:
         """Number of edges of each row."""
         return self.offsets.diff()
+
+    @cached_property
+    def on_gpu(self) -> "GPUEdges":
+        """The same edges for kernels on a GPU."""
+        from cigf.graph.gpu_edges import GPUEdges
+
+        return GPUEdges.of([self])
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """The same edges as a sparse matrix of ones, in PyTorch's CSR form."""
+        ones = torch.ones(len(self.indices), device=self.indices.device)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+            return torch.sparse_csr_tensor(
+                self.offsets,
+                self.indices,
+                ones,
+                (self.n_rows, self.n_columns),
+                check_invariants=False,
+            )
 
     def renumber(self, position: Int[Tensor, "_columns"], n_columns: int) -> "Edges":
         """Return the same edges by new numbers of all their columns."""
@@ -71,7 +107,22 @@ def merge_edges(several: Sequence[Edges]) -> Edges:
     counts = torch.bincount(rows, minlength=first.n_rows)
     offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
     kind = first.indices.dtype if len(keys) < 2**31 else torch.int64
-    return Edges(offsets.to(kind), columns.to(kind), first.n_columns)
+    return Edges(offsets.to(kind), columns.to(kind), first.n_columns, lasting=True)
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate tensors; without a copy where they are neighbors in one storage."""
+    first = parts[0]
+    place = first.data_ptr()
+    for part in parts:
+        if (
+            part.data_ptr() != place
+            or part.dtype != first.dtype
+            or part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr()
+        ):
+            return torch.cat(list(parts))
+        place += len(part) * part.element_size()
+    return first.as_strided((sum(map(len, parts)),), (1,))
 
 
 def transpose_by_counting(edges: Edges) -> Edges:
@@ -110,11 +161,43 @@ def gather_sum(
 
 
 def gather(edges: Edges, x: Float[Tensor, "columns F"]) -> Float[Tensor, "rows F"]:
-    """`gather_sum` outside of autograd: the kernel itself."""
+    """`gather_sum` outside of autograd: the kernel itself, by the device's fastest way."""
     # Detached, because a tensor that asks for gradients takes a slower path even here.
-    return torch.embedding_bag(
-        x.detach(), edges.indices, edges.offsets, mode=0, include_last_offset=True
-    )[0]
+    x = x.detach()
+    ways = _ways(x) if edges.lasting else {}
+    if len(ways) <= 1 or not len(edges.indices):
+        return gather_by_bag(edges, x)
+    sizes = edges.n_rows, len(edges.indices), x.shape[1]
+    trials = {name: partial(way, edges, x) for name, way in ways.items()}
+    return ways[fastest("gather-sum", sizes, trials, x.device)](edges, x)
+
+
+def _ways(x: Tensor) -> dict[str, Callable[[Edges, Tensor], Tensor]]:
+    """Return the ways to sum on a tensor's device, the one that is to be preferred first."""
+    ways: dict[str, Callable[[Edges, Tensor], Tensor]] = {}
+    if compiled.usable_on_gpu(x):
+        ways["kernel"] = gather_by_kernel
+    ways["embedding_bag"] = gather_by_bag
+    if x.is_cuda:
+        ways["CSR product"] = gather_by_product
+    return ways
+
+
+def gather_by_bag(edges: Edges, x: Float[Tensor, "columns F"]) -> Float[Tensor, "rows F"]:
+    """`gather` by PyTorch's `embedding_bag`."""
+    return torch.embedding_bag(x, edges.indices, edges.offsets, mode=0, include_last_offset=True)[0]
+
+
+def gather_by_product(edges: Edges, x: Float[Tensor, "columns F"]) -> Float[Tensor, "rows F"]:
+    """`gather` as the product of a sparse matrix of ones and a dense one."""
+    return edges.matrix @ x
+
+
+def gather_by_kernel(edges: Edges, x: Float[Tensor, "columns F"]) -> Float[Tensor, "rows F"]:
+    """`gather` by the kernel of `gpu_kernels`."""
+    from cigf.graph import gpu_sums  # needs triton
+
+    return gpu_sums.gather_total(edges.on_gpu, x[None], x.new_ones(edges.n_rows, 1))
 
 
 def scatter(

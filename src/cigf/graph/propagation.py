@@ -4,9 +4,9 @@ Axes: B behaviors, H attention heads, C chains per behavior, D embedding size; "
 receiving nodes and "columns" the sending ones.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import torch
@@ -14,8 +14,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cigf import compiled
+from cigf.graph import fused
 from cigf.graph.bipartite import BehaviorGraph
+from cigf.graph.fastest import fastest
 from cigf.graph.gather_sum import Edges, gather, scatter
+from cigf.graph.gpu_edges import GPUEdges
 from cigf.graph.stack import Bundle, Stack
 from cigf.shapes import Nodes
 
@@ -108,6 +111,21 @@ class Side:
         ):
             return None
         return self.reverse.stack.keep(positions(self.rows, self.complete[0].n_rows).numpy())
+
+    @cached_property
+    def on_gpu(self) -> GPUEdges:
+        """`edges` for kernels on a GPU."""
+        complete = self.complete.on_gpu
+        return complete if self.rows is None else complete.select(self.rows, self._position)
+
+    @cached_property
+    def back_on_gpu(self) -> GPUEdges:
+        """The edges by sender for kernels on a GPU."""
+        reverse = self.reverse or Bundle([each.transpose() for each in self.complete])
+        if self.rows is None:
+            return reverse.on_gpu
+        place = positions(self.rows, self.complete[0].n_rows)
+        return reverse.on_gpu.select(self.columns, place)
 
     @cached_property
     def send_or_ones(self) -> Float[Tensor, "columns B"]:
@@ -254,9 +272,19 @@ def _blocks(side: Side) -> Iterator[tuple[slice, Side]]:
 
 def _mix(side: Side, x: Tensor, weights: Tensor) -> Tensor:
     if compiled.usable(x, weights):
-        from cigf.graph import fused  # needs numba
+        from cigf.graph import cpu_sums  # needs numba
 
-        return fused.mix(side, x, weights)
+        return fused.mix(side, x, weights, cpu_sums)
+    if compiled.usable_on_gpu(x, weights):
+        from cigf.graph import gpu_sums  # needs triton
+
+        return _by_fastest(
+            "mix", partial(fused.mix, sums=gpu_sums), _mix_by_operations, side, x, weights
+        )
+    return _mix_by_operations(side, x, weights)
+
+
+def _mix_by_operations(side: Side, x: Tensor, weights: Tensor) -> Tensor:
     scaled = weights * side.receive_by_chain
     out: Tensor = _WeightedGatherSum.apply(x, scaled, side)  # type: ignore[no-untyped-call]
     return out
@@ -265,11 +293,42 @@ def _mix(side: Side, x: Tensor, weights: Tensor) -> Tensor:
 def own_side(side: Side, x: Float[Tensor, "columns C _B D"]) -> Float[Tensor, "rows C B D"]:
     """Send one direction; see `Propagation.own`."""
     if compiled.usable(x):
-        from cigf.graph import fused  # needs numba
+        from cigf.graph import cpu_sums  # needs numba
 
-        return fused.own(side, x)
+        return fused.own(side, x, cpu_sums)
+    if compiled.usable_on_gpu(x):
+        from cigf.graph import gpu_sums  # needs triton
+
+        return _by_fastest("own", partial(fused.own, sums=gpu_sums), _own_by_operations, side, x)
+    return _own_by_operations(side, x)
+
+
+def _own_by_operations(side: Side, x: Tensor) -> Tensor:
     out: Tensor = _OwnGatherSum.apply(x, side)  # type: ignore[no-untyped-call]
     return out
+
+
+def _by_fastest(
+    operation: str,
+    kernels: Callable[..., Tensor],
+    operations: Callable[..., Tensor],
+    side: Side,
+    *tensors: Tensor,
+) -> Tensor:
+    """Propagate along one direction by what is the fastest on this device for such sizes."""
+    ways = {"kernels": kernels, "operations": operations}
+    learns = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+
+    def trial(way: Callable[..., Tensor]) -> None:
+        given = [each.detach().requires_grad_(learns and each.requires_grad) for each in tensors]
+        out = way(side, *given)
+        if learns:
+            leaves = [each for each in given if each.requires_grad]
+            torch.autograd.grad(out, leaves, torch.ones_like(out))
+
+    sizes = int(learns), *side.receive.shape, *(n for each in tensors for n in each.shape)
+    trials = {name: partial(trial, way) for name, way in ways.items()}
+    return ways[fastest(operation, sizes, trials, tensors[0].device)](side, *tensors)
 
 
 def _sent(side: Side, behavior: int, x: Tensor) -> Tensor:

@@ -9,12 +9,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cigf.compiled import n_threads, run, split
-from cigf.graph.gather_sum import Edges
+from cigf.graph.gather_sum import Edges, joined
+from cigf.graph.gpu_edges import GPUEdges
 
 Positions = NDArray[np.int32]
 """Where each of some nodes stands among those that are chosen; -1 for the others."""
@@ -37,7 +36,7 @@ class Stack:
     @classmethod
     def of(cls, several: Sequence[Edges]) -> "Stack":
         """Put edges side by side; nothing is copied where they already lie so in memory."""
-        indices = _joined([edges.indices for edges in several]).numpy()
+        indices = joined([edges.indices for edges in several]).numpy()
         counts = [len(edges.indices) for edges in several]
         shifts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         offsets = np.stack([edges.offsets.numpy() for edges in several]) + shifts[:, None]
@@ -102,17 +101,7 @@ class Bundle(tuple[Edges, ...]):
         """The same edges for compiled kernels; made once."""
         return Stack.of(self)
 
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """Concatenate tensors; without a copy where they are neighbors in one storage."""
-    first = parts[0]
-    place = first.data_ptr()
-    for part in parts:
-        if (
-            part.data_ptr() != place
-            or part.dtype != first.dtype
-            or part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr()
-        ):
-            return torch.cat(list(parts))
-        place += len(part) * part.element_size()
-    return first.as_strided((sum(map(len, parts)),), (1,))
+    @cached_property
+    def on_gpu(self) -> GPUEdges:
+        """The same edges for kernels on a GPU; made once."""
+        return GPUEdges.of(self)

@@ -1,0 +1,143 @@
+"""Sums along edges by kernels compiled for the CPU: `fused.Sums`. Needs numba.
+
+Axes: B behaviors, H attention heads, C chains per behavior, D embedding size, F width of a table.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cigf.compiled import arrays, run, split_evenly
+from cigf.graph import halves, kernels
+from cigf.graph.stack import Stack
+
+if TYPE_CHECKING:
+    from cigf.graph.propagation import Side
+
+
+def each(side: "Side", tables: Tensor) -> Tensor:
+    """See `fused.Sums`."""
+    return gather_each(side.stack, *_halved(side, tables))
+
+
+def mix(side: "Side", tables: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """See `fused.Sums`."""
+    rows, heads, n_behaviors, _ = weights.shape
+    gathered = weights.new_empty(rows, n_behaviors, *tables.shape[2:])
+    out = weights.new_empty(rows, heads, *tables.shape[2:])
+    tables, receive = _halved(side, tables.flatten(2))
+    given = tables.contiguous(), receive, weights
+    _run(kernels.mix_forward, side.stack, *given, gathered, out)
+    return gathered, out
+
+
+def to_send(side: "Side", gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """See `fused.Sums`."""
+    rows, chains, n_behaviors, size = gradient.shape
+    sent, factor, scale = _to_be_sent(side, gradient, ((gradient, side.receive), 1), (chains, size))
+    borders = split_evenly(rows, chains * n_behaviors)
+    given = arrays(gradient, side.receive)
+    run(kernels.by_behavior, borders, *given, np.float32(factor), *arrays(sent))
+    return sent.flatten(2), scale
+
+
+def mix_backward(
+    side: "Side", gradient: Tensor, weights: Tensor, gathered: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `fused.Sums`."""
+    weight_gradient = torch.empty_like(weights)
+    bound = (gradient, weights, side.receive), weights.shape[1]
+    sent, factor, scale = _to_be_sent(side, gradient, bound, tuple(gathered.shape[2:]))
+    run(
+        kernels.mix_backward,
+        side.stack.borders,
+        side.stack.starts,
+        side.stack.stops,
+        *arrays(gradient, weights, side.receive, gathered, weight_gradient),
+        np.float32(factor),
+        *arrays(sent),
+    )
+    return weight_gradient, sent.flatten(2), scale
+
+
+def send_back(side: "Side", sent: Tensor, scale: Tensor) -> Tensor:
+    """See `fused.Sums`."""
+    if side.back is not None:
+        return gather_total(side.back, sent, scale)
+    out = sent.new_zeros(side.n_columns, sent.shape[2])
+    stack = side.stack
+    kernels.scatter_total(stack.starts, stack.stops, stack.indices, *arrays(sent, scale, out))
+    return out
+
+
+def send_back_each(side: "Side", sent: Tensor, scale: Tensor) -> Tensor:
+    """See `fused.Sums`."""
+    if side.back is not None:
+        return gather_each(side.back, sent, scale)
+    out = sent.new_zeros(len(sent), side.n_columns, sent.shape[2])
+    stack = side.stack
+    for behavior in range(len(sent)):
+        one = slice(behavior, behavior + 1)
+        kernels.scatter_total(
+            stack.starts[one],
+            stack.stops[one],
+            stack.indices,
+            *arrays(sent[one], scale[:, one].contiguous(), out[behavior]),
+        )
+    return out.transpose(0, 1)
+
+
+def gather_total(stack: Stack, tables: Tensor, scale: Tensor) -> Tensor:
+    """Sum each row's neighbors under all behaviors: tables (B, columns, F) to (rows, F)."""
+    out = scale.new_empty(stack.n_rows, tables.shape[2])
+    _run(kernels.gather_total, stack, tables.contiguous(), scale, out)
+    return out
+
+
+def gather_each(stack: Stack, tables: Tensor, scale: Tensor) -> Tensor:
+    """Sum each row's neighbors under each behavior: tables (B, columns, F) to (rows, B, F)."""
+    out = scale.new_empty(stack.n_rows, len(stack.starts), tables.shape[2])
+    _run(kernels.gather_each, stack, tables.contiguous(), scale, out)
+    return out
+
+
+def _run(kernel: Any, stack: Stack, *tensors: Tensor) -> None:
+    edges = (stack.starts, stack.stops, stack.indices)
+    run(kernel, stack.borders, *edges, *arrays(*tensors))
+
+
+def _halved(side: "Side", tables: Tensor) -> tuple[Tensor, Tensor]:
+    """Round tables that are to be read in halves, and undo their factor in the receivers' scale."""
+    if not side.halves or not halves.fits(tables.shape[2]):
+        return tables, side.receive
+    tables, factor = halves.rounded(tables)
+    return tables, side.receive / factor
+
+
+def _to_be_sent(
+    side: "Side", gradient: Tensor, bound: tuple[tuple[Tensor, ...], int], shape: tuple[int, ...]
+) -> tuple[Tensor, float, Tensor]:
+    """Make room for what rows send back, (B, rows, *shape).
+
+    Args:
+        side: Who receives from whom.
+        gradient: Of the rows.
+        bound: Tensors whose largest values' product, times a number, nothing sent exceeds.
+        shape: Of what a row sends.
+
+    Returns:
+        The room; what is to be multiplied by before it is put there; the senders' scales that undo
+        that.
+    """
+    n_behaviors, rows = side.receive.shape[1], len(gradient)
+    scale = side.send_or_ones
+    if not side.halves or side.back is None or not halves.fits(shape[-1]):
+        return gradient.new_empty(n_behaviors, rows, *shape), 1.0, scale
+    tensors, times = bound
+    highest = math.prod(halves.largest(each.contiguous()) for each in tensors) * times
+    factor = halves.factor_for(highest)
+    room = torch.empty(n_behaviors, rows, *shape, dtype=torch.uint16)
+    return room, factor, scale / factor
