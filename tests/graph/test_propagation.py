@@ -8,7 +8,7 @@ from cigf import compiled
 from cigf.compiled import switched
 from cigf.graph import propagation
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.propagation import Propagation
+from cigf.graph.propagation import Propagation, mix_side
 from cigf.graph.stack import Stack
 from cigf.shapes import Nodes
 from cigf.testing.toy import random_matrices
@@ -98,6 +98,14 @@ def test_mixing_in_blocks_of_rows_gives_the_same_bits(users, monkeypatch):
         blocks = step.mix(nodes, weights)
     assert torch.equal(blocks.users, whole.users)
     assert torch.equal(blocks.items, whole.items)
+
+
+def test_senders_that_are_the_same_for_all_behaviors_need_not_be_repeated():
+    _, step, x = setup("row")
+    weights = torch.randn(U, H, B, B)
+    shared = x[U:, :, :1].detach()
+    repeated = mix_side(step.to_users, shared.expand(-1, -1, B, -1).contiguous(), weights)
+    torch.testing.assert_close(mix_side(step.to_users, shared, weights), repeated)
 
 
 def test_nodes_without_edges_receive_zeros():

@@ -246,7 +246,7 @@ def _side(
 def mix_side(
     side: Side, x: Float[Tensor, "columns C _B D"], weights: Float[Tensor, "rows H B B"]
 ) -> Float[Tensor, "rows HC B D"]:
-    """Mix one direction; see `Propagation.mix`.
+    """Mix one direction; see `Propagation.mix`. Of x, one behavior's chains may stand for all.
 
     Where no gradient is wanted, in blocks of rows: what was gathered for them, B times as large as
     the result, is then needed for one block at a time.
@@ -271,6 +271,7 @@ def _blocks(side: Side) -> Iterator[tuple[slice, Side]]:
 
 
 def _mix(side: Side, x: Tensor, weights: Tensor) -> Tensor:
+    x = x.expand(-1, -1, weights.shape[2], -1)
     if compiled.usable(x, weights):
         from cigf.graph import cpu_sums  # needs numba
 
