@@ -8,6 +8,7 @@ from cigf.data.dataset import Matrix
 from cigf.errors import ConfigError
 from cigf.sampling.config import SamplingConfig, Unit
 from cigf.sampling.interactions import InteractionSampler
+from cigf.sampling.on_device import DeviceUserSampler
 from cigf.sampling.subgraph_batches import SubgraphSampler
 from cigf.sampling.users import UserSampler
 from cigf.shapes import Learns
@@ -26,6 +27,8 @@ def build_sampler(
     seed: int,
     device: torch.device | str = "cpu",
     learns: Learns = "behaviors",
+    *,
+    on_device: bool = True,
 ) -> Sampler:
     """Build a sampler.
 
@@ -35,6 +38,7 @@ def build_sampler(
         seed: The run's seed.
         device: Where the batches go.
         learns: Whose labels are wanted.
+        on_device: Whether a GPU may hold all training pairs and draw from them itself.
 
     Raises:
         ConfigError: Sub-graphs are asked for, but not batches of users.
@@ -46,4 +50,11 @@ def build_sampler(
                 f"{config.unit!r}; set it to 'users', or sampling.subgraph to 'none'"
             )
         return SubgraphSampler(interactions, config, seed, device, learns)
+    if on_device and torch.device(device).type == "cuda" and can_draw_there(config, learns):
+        return DeviceUserSampler(interactions, config, seed, device, learns)
     return _SAMPLERS[config.unit](interactions, config, seed, device, learns)
+
+
+def can_draw_there(config: SamplingConfig, learns: Learns) -> bool:
+    """Whether a GPU can draw such pairs."""
+    return config.unit == "users" and learns != "union"

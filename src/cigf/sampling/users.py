@@ -74,6 +74,12 @@ class BehaviorSampler:
     def _keys(self) -> NDArray[np.int64]:
         return pair_keys(self._matrix)
 
+    def counts(self, users: NDArray[np.int64], most: int, n_negatives: int) -> NDArray[np.int64]:
+        """Return how many positives of each user `draw` draws."""
+        degrees = self._degrees[users]
+        counts = np.minimum(degrees, most) if most else degrees
+        return np.where(degrees < self._n_items, counts, 0) if n_negatives else counts
+
     def draw(
         self,
         users: NDArray[np.int64],
@@ -96,10 +102,7 @@ class BehaviorSampler:
             Positions in `users`, positives and negatives, each of shape (n,); without negatives
             the last is empty.
         """
-        degrees = self._degrees[users]
-        counts = np.minimum(degrees, most) if most else degrees
-        if n_negatives:
-            counts = np.where(degrees < self._n_items, counts, 0)
+        counts = self.counts(users, most, n_negatives)
         rows = np.repeat(np.arange(len(users)), counts)
         chosen = users[rows]
         if most:
@@ -228,12 +231,13 @@ class UserSampler:
             if first + _STEPS_PER_DRAW <= first_step:
                 continue
             chosen = users[first * size : (first + _STEPS_PER_DRAW) * size]
-            generator = numpy_generator(self._seed, "pairs", epoch, before + first)
-            yield from islice(self._batches(chosen, generator), max(0, first_step - first), None)
+            batches = self._batches(chosen, epoch, before + first)
+            yield from islice(batches, max(0, first_step - first), None)
 
-    def _batches(self, users: NDArray[np.int64], generator: np.random.Generator) -> Iterator[Batch]:
+    def _batches(self, users: NDArray[np.int64], epoch: int, step: int) -> Iterator[Batch]:
         """Draw the pairs of several batches at once and cut them at the batches' borders."""
         config = self._config
+        generator = numpy_generator(self._seed, "pairs", epoch, step)
         drawn = [
             sampler.draw(users, config.positives_per_user, generator, config.negatives_per_positive)
             for sampler in self._behaviors
