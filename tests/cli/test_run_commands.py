@@ -65,6 +65,18 @@ def test_train_refuses_a_device_that_is_not_there(tmp_path, dataset):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", [("evaluate",), ("recommend", "--all")])
+def test_those_who_rank_refuse_a_device_that_is_not_there(trained, command):
+    name, *options = command
+    assert "no GPU is usable here" in fails(name, trained, *options, "--device", "cuda")
+
+
+def test_a_few_users_are_ranked_on_the_cpu(trained, tmp_path):
+    """Whatever the device, which would take longer to wake up."""
+    run("recommend", trained, "--user", "u03", "--device", "cuda")
+
+
 def test_train_replaces_only_by_force(trained, dataset):
     assert "exists already" in fails("train", dataset, "--out", trained)
 

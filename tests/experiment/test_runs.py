@@ -18,8 +18,9 @@ from cigf.data.prepare import prepare
 from cigf.data.synthetic import checkerboard, generate_log
 from cigf.errors import ArtifactError, ConfigError, DataError, OutputError
 from cigf.experiment.config import load_experiment
+from cigf.experiment.devices import choose_device
 from cigf.experiment.evaluating import evaluate_references, evaluate_run
-from cigf.experiment.training import choose_device, train_run
+from cigf.experiment.training import train_run
 from cigf.inference.artifact import load_artifact
 from cigf.training.events import Listener
 

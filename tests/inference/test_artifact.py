@@ -11,6 +11,7 @@ from cigf.data.dataset import build_matrix
 from cigf.errors import ArtifactError, ConfigError, DataError, OutputError
 from cigf.inference.artifact import find_artifact, load_artifact
 from cigf.inference.manifest import describe_files, read_manifest, write_manifest
+from cigf.inference.recommender import TrainedRecommender
 
 
 def rewrite(folder, **changes):
@@ -75,6 +76,22 @@ def test_scores_are_those_of_the_model(tmp_path, history, behavior):
     found = load_artifact(tmp_path / "a").scorer(behavior).block(users)
     torch.testing.assert_close(found, expected.detach(), rtol=0, atol=0)
     assert found.shape == (N_USERS, N_ITEMS)
+
+
+def test_scores_can_be_computed_elsewhere(artifact_folder):
+    artifact = load_artifact(artifact_folder)
+    there = artifact.scorer(device="meta")
+    assert there.device.type == "meta"
+    assert {each.device.type for each in artifact.model.parameters()} == {"cpu"}
+    assert artifact.scorer().device.type == "cpu"
+
+
+def test_known_users_are_ranked_elsewhere_and_folded_in_ones_here(artifact_folder):
+    recommender = TrainedRecommender.load(artifact_folder, "meta")
+    with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
+        recommender.recommend(recommender.users, 3)  # "meta" computes nothing
+    folded = recommender.fold_in({"buy": [recommender.items[1]]})
+    assert recommender.recommend_for(folded, 3).height == 3
 
 
 def test_an_unknown_behavior_has_no_scorer(artifact_folder):

@@ -99,7 +99,7 @@ def run_comparison(comparison: "Comparison", jobs: int | None, device: str, go_o
     """
     from cigf.cli.comparison_progress import ComparisonProgress
     from cigf.experiment.cell_process import start_processes
-    from cigf.experiment.training import choose_device
+    from cigf.experiment.devices import choose_device
 
     chosen = str(choose_device(device))
     start, at_once = start_processes(comparison.dataset, chosen, jobs)

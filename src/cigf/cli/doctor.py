@@ -43,11 +43,16 @@ def _device() -> str:
 
 
 def _kernels() -> str:
-    from cigf.compiled import usable
+    import torch
 
-    if usable():
-        return "compiled (numba)"
-    return "torch's operations; pip install 'cigf[fast]' for compiled ones"
+    from cigf.compiled import gpu_compiler_installed, usable
+
+    operations = "torch's operations; pip install {} for compiled ones"
+    on_cpu = "compiled (numba)" if usable() else operations.format("'cigf[fast]'")
+    if not torch.cuda.is_available():
+        return on_cpu
+    on_gpu = "compiled (triton)" if gpu_compiler_installed() else operations.format("triton")
+    return f"on the CPU {on_cpu}; on the GPU {on_gpu}"
 
 
 def _examine(dataset: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cigf.cli.options import Behavior, Json, RunArgument, numbers
+from cigf.cli.options import Behavior, Device, Json, RunArgument, numbers
 from cigf.cli.output import print_json, print_next, print_table, say
 from cigf.cli.ranks import team
 
@@ -33,6 +33,7 @@ def evaluate(
     bootstrap: Annotated[
         int, typer.Option(min=0, help="Resamplings for 95 % intervals; 0: none.")
     ] = 1000,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Judge a run on its held-out pairs, beside popularity and the touched-first rule.
@@ -43,7 +44,7 @@ def evaluate(
     ks = numbers("--k", k)
     from cigf.experiment.evaluating import evaluate_run
 
-    with team() as those:
+    with team(device) as those:
         result = evaluate_run(
             run,
             dataset=dataset,
@@ -54,6 +55,7 @@ def evaluate(
             candidate_seed=candidate_seed,
             per_user=per_user,
             n_bootstrap=bootstrap,
+            device=device,
             ranks=those.ranks,
         )
     if not those.leads:

@@ -80,7 +80,7 @@ def team(device: str = "cpu") -> Iterator[Team]:
         yield Team()
         return
     from cigf.distributed.launch import Launch, open_ranks
-    from cigf.experiment.training import choose_device
+    from cigf.experiment.devices import choose_device
 
     launch = Launch.of(os.environ)
     assert launch is not None

@@ -71,6 +71,10 @@ def recommend(
         Path | None, typer.Option(help="File to write: .parquet, .csv or .jsonl.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace --out if it exists.")] = False,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(help="Where the lists of --all and --users are computed."),
+    ] = "auto",
     json: Json = False,
     *,
     how: dict[str, object],
@@ -85,8 +89,11 @@ def recommend(
         raise ConfigError("options that say how the log is read need --events EVENTS")
     from cigf.cli.tables import print_frame, read_ids
     from cigf.cli.writing import check_output, write_table
+    from cigf.experiment.devices import choose_device
     from cigf.inference.recommender import TrainedRecommender
 
+    # For a few users a GPU takes longer to wake up than the lists take.
+    chosen = choose_device(device if all_users or users is not None else "cpu")
     options: dict[str, Any] = {
         "only": only,
         "behavior": behavior,
@@ -100,7 +107,7 @@ def recommend(
     with team() as those:
         if out is not None and those.leads:
             check_output(out, force)
-        recommender = TrainedRecommender.load(run)
+        recommender = TrainedRecommender.load(run, chosen)
         if events:
             frame = recommender.recommend_for(_read_events(events, how, recommender), k, **options)
         else:

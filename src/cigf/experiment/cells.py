@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from cigf.data.dataset_store import load_split
 from cigf.data.environment import environment
 from cigf.data.splitting import Split
@@ -26,9 +28,10 @@ from cigf.errors import ArtifactError, CigfError
 from cigf.evaluation.evaluator import evaluation_task
 from cigf.evaluation.over_seeds import save_counts
 from cigf.experiment.config import ExperimentConfig, load_experiment
+from cigf.experiment.devices import choose_device
 from cigf.experiment.folder import RunFolder
 from cigf.experiment.peak_memory import peak_megabytes
-from cigf.experiment.training import choose_device, train_run
+from cigf.experiment.training import train_run
 from cigf.inference.artifact import load_artifact
 from cigf.ranking import rank_counts
 from cigf.storage import new_file, write_json
@@ -216,7 +219,8 @@ def _run(dataset: Path, folder: CellFolder, device: str) -> Outcome:
             force=not resume,
             listener=reporter,
         )
-    figures = _rank(folder, load_split(dataset))
+    chosen = choose_device(device)
+    figures = _rank(folder, load_split(dataset), chosen)
     info = run.read_info()
     progress = reporter.so_far(info["epochs"])
     folder.write_progress(progress)
@@ -233,15 +237,15 @@ def _run(dataset: Path, folder: CellFolder, device: str) -> Outcome:
             "python": facts.python,
             "platform": facts.platform,
             "n_cores": facts.n_cores,
-            "device": str(choose_device(device)),
+            "device": str(chosen),
         },
     )
 
 
-def _rank(folder: CellFolder, split: Split) -> dict[str, float]:
+def _rank(folder: CellFolder, split: Split, device: torch.device) -> dict[str, float]:
     """Rank the test pairs, store the ranks, and return a few figures."""
     task = evaluation_task(split)
-    counts = rank_counts(load_artifact(folder.run).scorer(), task.task)
+    counts = rank_counts(load_artifact(folder.run).scorer(device=device), task.task)
     save_counts(counts, folder.ranks)
     evaluation = task.run(lambda _: counts)
     means = evaluation.means()

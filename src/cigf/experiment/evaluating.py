@@ -18,6 +18,7 @@ from cigf.errors import DataError
 from cigf.evaluation.evaluator import DEFAULT_KS, EvaluationTask, Rank, evaluation_task
 from cigf.evaluation.protocols import lookup
 from cigf.experiment.config import ExperimentConfig
+from cigf.experiment.devices import choose_device
 from cigf.experiment.folder import RunFolder
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.inference.artifact import load_artifact
@@ -155,6 +156,7 @@ def evaluate_run(
     candidate_seed: int = 0,
     per_user: Path | None = None,
     n_bootstrap: int = 1000,
+    device: str = "cpu",
     ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Judge a finished run and write the result as RUN/evaluation.json.
@@ -169,18 +171,21 @@ def evaluate_run(
         candidate_seed: Which candidates of 1+99.
         per_user: Where to write each user's values as Parquet.
         n_bootstrap: Resamples for 95 % intervals; 0 for none.
+        device: Where the model's scores are computed: "auto", "cpu" or "cuda".
         ranks: Those who share the users, of whom rank 0 writes; None: this process does all.
 
     Raises:
         ArtifactError: The run is unfinished or damaged.
         DataError: The dataset is another than the one that was trained on, or holds nothing out.
+        ConfigError: The device is unknown or not there.
     """
+    chosen = choose_device(device)
     folder = RunFolder(run)
     info = folder.read_info()
     artifact = load_artifact(run)
     split = load_same(dataset or Path(info["dataset"]), info["fingerprint"])
     measured = evaluate_scorer(
-        artifact.scorer(behavior),
+        artifact.scorer(behavior, chosen),
         split,
         part=part,
         behavior=behavior,

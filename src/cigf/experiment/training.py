@@ -17,6 +17,7 @@ from cigf.distributed.model import check_divisible
 from cigf.distributed.setting import RankSetting
 from cigf.errors import ConfigError
 from cigf.experiment.config import ExperimentConfig, load_experiment
+from cigf.experiment.devices import choose_device
 from cigf.experiment.evaluating import validator
 from cigf.experiment.folder import MetricsFile, RunFolder
 from cigf.graph.bipartite import BehaviorGraph
@@ -49,22 +50,6 @@ class Fitted:
     memory: Memory
     training: TrainingResult
     valid: dict[str, float] | None
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device that "auto", "cpu" or "cuda" stands for.
-
-    Raises:
-        ConfigError: The name is another, or there is no such device.
-    """
-    available = torch.cuda.is_available()
-    if name == "auto":
-        return torch.device("cuda" if available else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise ConfigError(f"device {name!r} is unknown; devices are auto, cpu and cuda")
-    if name == "cuda" and not available:
-        raise ConfigError("device cuda: no GPU is usable here; use --device cpu")
-    return torch.device(name)
 
 
 def fit_split(
@@ -110,9 +95,8 @@ def fit_split(
     with torch.no_grad():
         encoded = model.encode(graph)
         memory = {name: tensor.cpu() for name, tensor in model.remember(graph).items()}
-    representations = encoded.cpu()
     valid = validate(model) if validate else None
-    return Fitted(model, representations, memory, result, valid)
+    return Fitted(model.cpu(), encoded.cpu(), memory, result, valid)
 
 
 def _fit_on_ranks(
@@ -171,7 +155,12 @@ def _fit(
         seed = derive_seed(config.seed, "weights")
         return fit_directly(model, graph, seed, validate=validate, listener=listener)
     source = build_sampler(
-        learned.interactions, config.sampling, config.seed, graph.device, learns=model.learns
+        learned.interactions,
+        config.sampling,
+        config.seed,
+        graph.device,
+        learns=model.learns,
+        on_device=build_trainer is Trainer,  # ranks draw the same pairs, whatever they run on
     )
     trainer = build_trainer(
         config.training,

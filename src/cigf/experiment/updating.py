@@ -16,9 +16,10 @@ from cigf.data.readers import Source, read_events
 from cigf.data.splitting import HeldOut, Split
 from cigf.errors import ConfigError
 from cigf.experiment.config import ExperimentConfig, load_experiment
+from cigf.experiment.devices import choose_device
 from cigf.experiment.evaluating import load_same
 from cigf.experiment.folder import MetricsFile, RunFolder
-from cigf.experiment.training import Fitted, choose_device, fit_split, outcome, save_fitted
+from cigf.experiment.training import Fitted, fit_split, outcome, save_fitted
 from cigf.experiment.update_judging import judge_update
 from cigf.inference.artifact import Artifact, load_artifact
 from cigf.models.base import Recommender, Sizes

@@ -62,7 +62,7 @@ class Edges:
 
         return GPUEdges.of([self])
 
-    @cached_property
+    @property
     def matrix(self) -> Tensor:
         """The same edges as a sparse matrix of ones, in PyTorch's CSR form."""
         ones = torch.ones(len(self.indices), device=self.indices.device)

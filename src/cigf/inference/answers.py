@@ -130,6 +130,7 @@ def _scores_of(
     rows = audience.rows[users]
     known = rows != UNKNOWN
     scores = popularity.popularity(behavior)[items].astype(np.float32)
-    pairs = (torch.from_numpy(part[known]) for part in (rows, items))
-    scores[known] = audience.scorer(behavior).pairs(*pairs).cpu().numpy()
+    scorer = audience.scorer(behavior)
+    pairs = (torch.from_numpy(part[known]).to(scorer.device) for part in (rows, items))
+    scores[known] = scorer.pairs(*pairs).cpu().numpy()
     return scores

@@ -14,6 +14,7 @@ No pickle, and equal input gives equal bytes.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -89,8 +90,12 @@ class Artifact:
         """The graph from which the representations were computed, on the CPU."""
         return BehaviorGraph.build(self.learned.interactions)
 
-    def scorer(self, behavior: str | None = None) -> Scorer:
+    def scorer(self, behavior: str | None = None, device: torch.device | str = "cpu") -> Scorer:
         """Return the scorer of a behavior (default: the target).
+
+        Args:
+            behavior: Its name.
+            device: Where the scores are to be computed; the artifact stays on the CPU.
 
         Raises:
             DataError: There is no such behavior.
@@ -103,8 +108,10 @@ class Artifact:
                 f"{self.manifest.model} predicts {behaviors.target_name} alone; {behavior} given. "
                 "Leave the behavior out, or train a model that learns from every behavior's labels"
             )
+        there = torch.device(device)
+        model = self.model if there.type == "cpu" else deepcopy(self.model).to(there)
         with torch.no_grad():
-            return self.model.scorer(self.representations, chosen)
+            return model.scorer(self.representations.to(there), chosen)
 
     def save(self, path: Path, *, force: bool = False) -> None:
         """Write the artifact to another folder; see `save_artifact`."""

@@ -1,7 +1,7 @@
 """Recommendations in external ids, from a trained artifact."""
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -31,22 +31,28 @@ class TrainedRecommender:
 
     Args:
         artifact: A loaded artifact.
+        device: Where known users' lists are computed; those of folded-in users, on the CPU.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, device: torch.device | str = "cpu") -> None:
         self.artifact = artifact
+        self._device = device
         self._histories = Histories(artifact.history)
         # The artifact never changes, so what is derived from it never becomes stale.
         self._scorer = lru_cache(maxsize=None)(self._make_scorer)
 
     @classmethod
-    def load(cls, path: Path | str) -> "TrainedRecommender":
+    def load(cls, path: Path | str, device: torch.device | str = "cpu") -> "TrainedRecommender":
         """Load the artifact, or the artifact of the run, at `path`.
+
+        Args:
+            path: The folder.
+            device: Where known users' lists are computed.
 
         Raises:
             ArtifactError: There is none, or it is damaged.
         """
-        return cls(load_artifact(Path(path)))
+        return cls(load_artifact(Path(path)), device)
 
     @property
     def users(self) -> pl.Series:
@@ -105,7 +111,8 @@ class TrainedRecommender:
         if fallback == "error":
             refuse_unknown(ids, rows, self.artifact.history.users)
         named = self._external_users(ids, rows)
-        return self._answer(Audience(named, rows, self._scorer, self._histories), request, fallback)
+        scorer = partial(self._scorer, device=self._device)
+        return self._answer(Audience(named, rows, scorer, self._histories), request, fallback)
 
     def fold_in(
         self, events: Events, *, user: Any = None, history: OnHistory = "add"
@@ -272,8 +279,8 @@ class TrainedRecommender:
         artifact = self.artifact
         return Explainer(artifact.model, artifact.representations, artifact.graph, artifact.learned)
 
-    def _make_scorer(self, behavior: int) -> Scorer:
-        return self.artifact.scorer(self.artifact.history.behaviors.names[behavior])
+    def _make_scorer(self, behavior: int, device: torch.device | str = "cpu") -> Scorer:
+        return self.artifact.scorer(self.artifact.history.behaviors.names[behavior], device)
 
     def _behavior(self, name: str | None) -> int:
         behaviors = self.artifact.history.behaviors

@@ -61,10 +61,14 @@ class Representations:
     items: Float[Tensor, "I B _"]
     kept: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def to(self, device: torch.device | str) -> "Representations":
+        """Return them on a device."""
+        kept = {name: tensor.to(device) for name, tensor in self.kept.items()}
+        return Representations(self.users.to(device), self.items.to(device), kept)
+
     def cpu(self) -> "Representations":
         """Return them on the CPU."""
-        kept = {name: tensor.cpu() for name, tensor in self.kept.items()}
-        return Representations(self.users.cpu(), self.items.cpu(), kept)
+        return self.to("cpu")
 
 
 class Recommender(nn.Module, ABC):
