@@ -28,7 +28,7 @@ from cigf.experiment.peak_memory import peak_megabytes
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Recommender, Sizes
 from cigf.models.registry import build_model
-from cigf.ranking import rank_counts, top_k
+from cigf.ranking import ScoreFactors, rank_counts, top_k
 from cigf.sampling.build import build_sampler
 from cigf.training.events import EpochRecord, Listener
 from cigf.training.trainer import Trainer
@@ -46,9 +46,13 @@ class _Clock(Listener):
     """Seconds of every step, with its sampling, and of every epoch; processor seconds of steps.
 
     Processor seconds are of all threads: on a machine that has other work they say more.
+
+    Args:
+        device: Which has to be done with a step before its time is taken.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self.steps: list[float] = []
         self.processor: list[float] = []
         self.epochs: list[float] = []
@@ -57,6 +61,7 @@ class _Clock(Listener):
         self._processor = time.process_time()
 
     def on_step(self, epoch: int, step: int, n_pairs: int) -> None:
+        finish(self._device)
         now, processor = time.perf_counter(), time.process_time()
         self.steps.append(now - self._last)
         self.processor.append(processor - self._processor)
@@ -70,14 +75,14 @@ class _Clock(Listener):
 
 def train(data: Dataset, options: Taken) -> Taken:
     """Train for some epochs, of which the first is not counted where there are several."""
-    config = _config(options)
-    clock = _Clock()
+    config, device = _config(options), _device(options)
+    clock = _Clock(device)
     began = time.perf_counter()
-    graph = BehaviorGraph.build(data.interactions)
+    graph = BehaviorGraph.build(data.interactions, device)
     built = time.perf_counter() - began
-    source = build_sampler(data.interactions, config.sampling, config.seed)
+    source = build_sampler(data.interactions, config.sampling, config.seed, device)
     trainer = Trainer(config.training, data.behaviors.names, graph, source, listener=clock)
-    trainer.fit(_model(data, config))
+    trainer.fit(_model(data, config).to(device))
     return {
         "graph_seconds": built,
         "steps": clock.steps,
@@ -90,9 +95,9 @@ def train(data: Dataset, options: Taken) -> Taken:
 
 def encode(data: Dataset, options: Taken) -> Taken:
     """Represent all nodes from the whole graph, as for evaluation and recommendations."""
-    config = _config(options)
-    graph = BehaviorGraph.build(data.interactions)
-    model = _model(data, config).eval()
+    config, device = _config(options), _device(options)
+    graph = BehaviorGraph.build(data.interactions, device)
+    model = _model(data, config).to(device).eval()
     with torch.no_grad(), threads_for_kernels():
         seconds = _times(lambda: model.encode(graph), options)
     return {"seconds": seconds}
@@ -101,7 +106,9 @@ def encode(data: Dataset, options: Taken) -> Taken:
 def rank(data: Dataset, options: Taken) -> Taken:
     """Rank held-out items of some test users in the whole catalog, and list their ten best."""
     split = load_split(Path(options["dataset"]))
-    factors = random_factors(data.n_users, data.n_items, len(data.behaviors))
+    drawn = random_factors(data.n_users, data.n_items, len(data.behaviors))
+    parts = drawn.users, drawn.items, drawn.user_gates, drawn.item_gates
+    factors = ScoreFactors(*(part.to(_device(options)) for part in parts if part is not None))
     held_out = split.test[data.behaviors.target_name]
     every = max(1, len(held_out) // RANKED)
     held_out = HeldOut(held_out.users[::every][:RANKED], held_out.items[::every][:RANKED])
@@ -120,8 +127,19 @@ def _times(work: Callable[[], object], options: Taken) -> list[float]:
     for _ in range(options.get("repeats", 1)):
         began = time.perf_counter()
         work()
+        finish(_device(options))
         seconds.append(time.perf_counter() - began)
     return seconds
+
+
+def finish(device: torch.device) -> None:
+    """Wait until a device has done all that it was told to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _device(options: Taken) -> torch.device:
+    return torch.device(options.get("device", "cpu"))
 
 
 def _config(options: Taken) -> ExperimentConfig:

@@ -496,6 +496,17 @@ def test_without_a_gpu_its_benchmark_says_so(capsys):
     assert "there is no CUDA device here" in capsys.readouterr().err
 
 
+def test_the_gpus_benchmark_measures_every_piece(tmp_path):
+    """On the CPU, where the bounds mean nothing: that it can be run where there is a GPU."""
+    size = Size(1_500, 400, (15_000, 500, 400, 300), n_held_out=90)
+    options = Options(Path(), tmp_path, repeats=1)
+    figures = bench_gpu.run(options, size, size, "cpu")
+    musts = {figure.name: figure.must for figure in figures if figure.must is not None}
+    assert sorted(musts.values()) == [1.0, 1.0, 1.5, 1.5, 60.0, 60.0]
+    assert all(figure.value > 0 for figure in figures if figure.unit in ("s", "ms"))
+    assert sum("peak memory" in figure.name for figure in figures) == 6
+
+
 def test_tables_of_a_page_are_made_again(toy_data, tmp_path):
     dataset = Options(toy_data / "taobao15k", toy_data / "work").dataset
     comparison = Comparison(dataset, tmp_path / "out", read_entries(["item-knn"]), range(2))

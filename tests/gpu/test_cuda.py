@@ -3,24 +3,31 @@
 Run with `make test-gpu` (`pytest -m gpu`) where there is a CUDA device; skipped elsewhere.
 """
 
+import json
+
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
-from cigf.compiled import switched
 from cigf.data.tasks import RankingTask
+from cigf.graph import gather_sum, gpu_edges, propagation
 from cigf.graph.bipartite import BehaviorGraph
+from cigf.graph.fastest import measured
 from cigf.graph.propagation import Propagation
 from cigf.models.registry import build_model, parse_model_config
 from cigf.nn.heads import MESIHead
 from cigf.ranking import ScoreFactors, rank_counts, top_k
+from cigf.sampling.build import build_sampler
 from cigf.sampling.config import SamplingConfig
+from cigf.sampling.on_device import DeviceUserSampler
 from cigf.sampling.users import UserSampler
 from cigf.shapes import Nodes
 from cigf.testing.toy import random_matrices
 from cigf.training.batch_losses import batch_losses
 from cigf.training.config import TrainingConfig
 from cigf.training.optimizers import build_optimizer
+from command_line import QUICK, run
 from models.cigf_toys import build
 
 pytestmark = [
@@ -44,9 +51,21 @@ def agree(found):
         torch.testing.assert_close(theirs.cpu(), mine.cpu(), **CLOSE)
 
 
+@pytest.fixture(params=["kernels", "operations"])
+def way(request, monkeypatch):
+    """How a GPU propagates: both ways, whichever is the faster here."""
+
+    def chosen(operation, sizes, ways, device):
+        return request.param if request.param in ways else next(iter(ways))
+
+    for module in (gather_sum, propagation):
+        monkeypatch.setattr(module, "fastest", chosen)
+    monkeypatch.setattr(gpu_edges, "PIECE", 16)  # so that there are rows in pieces
+
+
 @pytest.mark.parametrize("normalization", ["row", "symmetric"])
 @pytest.mark.parametrize("some", [False, True])
-def test_propagation(matrices, normalization, some):
+def test_propagation(matrices, normalization, some, way):
     x, weights = torch.randn(U + I, 1, B, D), torch.randn(U + I, 1, B, B)
     found = {}
     for device in DEVICES:
@@ -61,6 +80,35 @@ def test_propagation(matrices, normalization, some):
         total = sum(part.square().sum() for part in parts)
         found[device] = [*parts, *torch.autograd.grad(total, leaves)]
     agree(found)
+
+
+def test_rows_of_half_precision(matrices, way):
+    graph = BehaviorGraph.build(matrices, "cuda").in_halves()
+    x = Nodes(torch.randn(U, 1, B, D, device="cuda"), torch.randn(I, 1, B, D, device="cuda"))
+    exact = Propagation(BehaviorGraph.build(matrices, "cuda"), "row").own(x)
+    for found, expected in zip(Propagation(graph, "row").own(x), exact, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=2e-3 * float(expected.abs().max()))
+
+
+def test_every_way_to_sum_along_edges(matrices):
+    edges = BehaviorGraph.build(matrices, "cuda").to_items[0]
+    x = torch.randn(U, D)
+    expected = torch.from_numpy(matrices[0].T.toarray()).float() @ x
+    ways = gather_sum._ways(x.cuda())
+    assert len(ways) >= 2
+    for sums in ways.values():
+        torch.testing.assert_close(sums(edges, x.cuda()).cpu(), expected, **CLOSE)
+
+
+def test_the_faster_way_is_measured_once(matrices):
+    before = len(measured())
+    graph = BehaviorGraph.build(matrices, "cuda")
+    x = Nodes(torch.randn(U, 1, B, D, device="cuda"), torch.randn(I, 1, B, D, device="cuda"))
+    for _ in range(2):
+        Propagation(graph, "row").own(x)
+    found = measured()[before:]
+    assert len({(each.operation, each.sizes) for each in found}) == len(found)
+    assert all(0 < seconds < 60 for each in found for seconds in each.seconds.values())
 
 
 @pytest.fixture(scope="module")
@@ -88,16 +136,15 @@ def build_model_with(matrices, head):
 
 
 @pytest.mark.parametrize("options", [{"n_layers": 2}, {"n_layers": 3, "chain": "paper"}])
-def test_a_training_step(matrices, config, options):
+def test_a_training_step(matrices, config, options, way):
     found = {}
     for device in DEVICES:
         model = build(matrices, {"embedding_size": D, "score_scale": 5.0, **options}).to(device)
         graph = BehaviorGraph.build(matrices, device)
         optimizer = build_optimizer(model, TrainingConfig(optimizer="sgd", learning_rate=0.1))
-        batch = next(UserSampler(matrices, config, 0, device).epoch(0))
-        with switched(on=device == "cpu"):
-            losses = batch_losses(model, graph, batch)
-            losses.sum().backward()
+        batch = next(UserSampler(matrices, config, 0, device).epoch(0))  # drawn on the CPU
+        losses = batch_losses(model, graph, batch)
+        losses.sum().backward()
         optimizer.step()
         found[device] = [losses.detach(), *(each.detach() for each in model.parameters())]
     agree(found)
@@ -122,6 +169,33 @@ def test_ranking(matrices):
     assert (np.abs(mine.full_all - theirs.full_all) <= 1).all()
     np.testing.assert_allclose(their_scores, my_scores, rtol=1e-4, atol=1e-5)
     assert (my_lists == their_lists).mean() > 0.98
+
+
+def test_pairs_drawn_on_the_device(matrices, config):
+    source = build_sampler(matrices, config, 0, "cuda")
+    assert isinstance(source, DeviceUserSampler)
+    for batch, again in zip(source.epoch(0), source.epoch(0), strict=True):
+        for matrix, pairs, same in zip(matrices, batch.pairs, again.pairs, strict=True):
+            dense, users = matrix.toarray(), batch.users[pairs.rows].cpu()
+            assert (dense[users, pairs.positives.cpu()] == 1).all()
+            assert (dense[users, pairs.negatives.cpu()] == 0).all()
+            assert torch.equal(pairs.negatives, same.negatives)
+
+
+@pytest.mark.parametrize("model", ["cigf", "cigf-plus", "lightgcn", "mbgcn", "dipn", "mb-gmn"])
+def test_a_whole_run(model, dataset, tmp_path):
+    """Trained and selected on the GPU; judged and listed there and on the CPU."""
+    options = (*QUICK, "--set", "sampling.batch_size=16", "--model", model)
+    run("train", dataset, "--out", tmp_path / "run", *options, "--device", "cuda")
+    judged, listed = [], []
+    for device in DEVICES:
+        found = run("evaluate", tmp_path / "run", "--device", device, "--json").stdout
+        judged.append(json.loads(found)["metrics"]["1+99"]["all"]["ndcg@10"])
+        out = tmp_path / f"{device}.parquet"
+        run("recommend", tmp_path / "run", "--all", "--out", out, "--device", device)
+        listed.append(pl.read_parquet(out))
+    assert judged[1] == pytest.approx(judged[0], abs=0.02)  # but for what rounding turns round
+    np.testing.assert_allclose(listed[1]["score"], listed[0]["score"], rtol=1e-3, atol=1e-4)
 
 
 def test_every_model_of_the_registry_can_be_moved(matrices):
