@@ -6,10 +6,18 @@ import pytest
 import torch
 from on_threads import on_threads
 
+from cigf.distributed import exchange
 from cigf.distributed import memory as memory_module
 from cigf.errors import RankLostError
 
 WAYS = pytest.mark.parametrize("memory", [False, True])
+
+
+@pytest.fixture(params=["pair by pair", "in one"])
+def messages(request, monkeypatch):
+    """As ranks on CPUs talk, and as ranks on GPUs do; here both through Gloo."""
+    if request.param == "in one":
+        monkeypatch.setattr(exchange, "in_one", lambda x: True)
 
 
 def own(rank, *shape, seed=0):
@@ -18,7 +26,7 @@ def own(rank, *shape, seed=0):
 
 @WAYS
 @pytest.mark.parametrize("n_ranks", [1, 2, 3])
-def test_gather(n_ranks, memory):
+def test_gather(n_ranks, memory, messages):
     def ask(ranks):
         first = ranks.gather(own(ranks.rank, 2, 5).t())  # not contiguous
         kept = first[0].clone()
@@ -36,7 +44,7 @@ def test_gather(n_ranks, memory):
 
 @WAYS
 @pytest.mark.parametrize("n_ranks", [1, 2, 3])
-def test_reduce_and_total(n_ranks, memory):
+def test_reduce_and_total(n_ranks, memory, messages):
     def ask(ranks):
         mine = ranks.reduce(own(ranks.rank, 2 * n_ranks, 5))
         return mine, ranks.total(own(ranks.rank, 3))
@@ -51,7 +59,7 @@ def test_reduce_and_total(n_ranks, memory):
 
 
 @WAYS
-def test_what_ranks_say(memory):
+def test_what_ranks_say(memory, messages):
     said = [b"", b"one", bytes(range(256))]
 
     def ask(ranks):
@@ -65,7 +73,7 @@ SHORT = timedelta(seconds=0.3)
 
 
 @WAYS
-def test_a_rank_that_gives_up_is_missed(memory):
+def test_a_rank_that_gives_up_is_missed(memory, messages):
     def leave_early(ranks):
         ranks.any(ranks.any(False))
         if ranks.rank == 1:

@@ -15,6 +15,7 @@ from cigf.graph import gather_sum, gpu_edges, propagation
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.fastest import measured
 from cigf.graph.propagation import Propagation
+from cigf.inference.artifact import load_artifact
 from cigf.models.registry import build_model, parse_model_config
 from cigf.nn.heads import MESIHead
 from cigf.ranking import ScoreFactors, rank_counts, top_k
@@ -28,6 +29,7 @@ from cigf.training.batch_losses import batch_losses
 from cigf.training.config import TrainingConfig
 from cigf.training.optimizers import build_optimizer
 from command_line import QUICK, run
+from distributed.processes import run_ranks
 from models.cigf_toys import build
 
 pytestmark = [
@@ -196,6 +198,17 @@ def test_a_whole_run(model, dataset, tmp_path):
         listed.append(pl.read_parquet(out))
     assert judged[1] == pytest.approx(judged[0], abs=0.02)  # but for what rounding turns round
     np.testing.assert_allclose(listed[1]["score"], listed[0]["score"], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_ranks_through_nccl(n_ranks, dataset, tmp_path):
+    if n_ranks > torch.cuda.device_count():
+        pytest.skip(f"{n_ranks} ranks need as many GPUs")
+    out, printed = tmp_path / "run", tmp_path / "printed"
+    options = (*QUICK, "--set", "sampling.batch_size=16", "--device", "cuda")
+    codes, said = run_ranks(n_ranks, "train", dataset, "--out", out, *options, out=printed)
+    assert codes == [0] * n_ranks, said
+    assert np.isfinite(load_artifact(out).representations.users).all()
 
 
 def test_every_model_of_the_registry_can_be_moved(matrices):

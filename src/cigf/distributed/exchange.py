@@ -4,6 +4,8 @@ Axes: R ranks, S rows that each rank holds. A table of all ranks' rows is ordere
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Protocol, runtime_checkable
 
@@ -89,6 +91,16 @@ class Group(Protocol):
         """Begin to receive."""
         ...
 
+    def _allgather_base(self, table: Tensor, own: Tensor) -> Any:
+        """Begin to give every rank the tensors of all, one behind the other."""
+        ...
+
+    def alltoall_base(
+        self, received: Tensor, sent: Tensor, received_sizes: list[int], sent_sizes: list[int]
+    ) -> Any:
+        """Begin to give every rank its part of each rank's tensor; no sizes: equal parts."""
+        ...
+
 
 class GroupRanks(Ranks):
     """Ranks that talk through a process group of torch: Gloo between CPUs, NCCL between GPUs.
@@ -106,46 +118,78 @@ class GroupRanks(Ranks):
     def gather(self, *own: Tensor) -> tuple[Tensor, ...]:
         """See `Ranks.gather`."""
         tables = tuple(x.new_empty(self.size * len(x), *x.shape[1:]) for x in own)
-        chunks = [table.view(self.size, *x.shape) for table, x in zip(tables, own, strict=True)]
-        for chunk, x in zip(chunks, own, strict=True):
-            chunk[self.rank].copy_(x.detach())
-        self._exchange([[chunk[self.rank]] * self.size for chunk in chunks], chunks)
+        with self._engine() as group:
+            works = []
+            for tag, (table, x) in enumerate(zip(tables, own, strict=True)):
+                if not x.numel():
+                    continue
+                if in_one(x):
+                    mine = _plain(x.detach().contiguous())
+                    works.append(group._allgather_base(_plain(table), mine))
+                    continue
+                chunks = table.view(self.size, *x.shape)
+                chunks[self.rank].copy_(x.detach())
+                works += self._swap(group, [chunks[self.rank]] * self.size, chunks, tag)
+            self._wait(works)
         return tables
 
     def reduce(self, table: Tensor) -> Tensor:
         """See `Ranks.reduce`."""
         parts = table.detach().contiguous().view(self.size, -1, *table.shape[1:])
         received = torch.empty_like(parts)
-        received[self.rank].copy_(parts[self.rank])
-        self._exchange([list(parts)], [received])
+        with self._engine() as group:
+            if not parts.numel():
+                works = []
+            elif in_one(parts):
+                works = [group.alltoall_base(received, parts, [], [])]
+            else:
+                received[self.rank].copy_(parts[self.rank])
+                works = self._swap(group, parts, received, 0)
+            self._wait(works)
         return received.sum(0)
 
     def abandon(self) -> None:
         """Close the connections."""
         self._group = None
 
-    def _exchange(self, sent: list[list[Tensor]], received: list[Tensor]) -> None:
-        """Send a tensor to each other rank and receive one from each; several such, at once.
+    def _swap(
+        self, group: Group, sent: Sequence[Tensor] | Tensor, received: Tensor, tag: int
+    ) -> list[Any]:
+        """Begin to send a tensor to each other rank and to receive one from each.
 
         Pairs of messages, because Gloo's own collectives took three times as long.
         """
         others = [rank for rank in range(self.size) if rank != self.rank]
+        works = [group.send([_plain(sent[rank])], rank, tag) for rank in others]
+        return works + [group.recv([_plain(received[rank])], rank, tag) for rank in others]
+
+    def _wait(self, works: list[Any]) -> None:
+        for work in works:
+            work.wait(self._timeout)
+
+    @contextmanager
+    def _engine(self) -> Iterator[Group]:
+        """Give the group; what goes wrong there means that another rank is lost."""
         assert self._group is not None
         try:
-            works = []
-            for tag, (mine, theirs) in enumerate(zip(sent, received, strict=True)):
-                if not theirs.numel():
-                    continue
-                works += [self._group.send([_plain(mine[r])], r, tag) for r in others]
-                works += [self._group.recv([_plain(theirs[r])], r, tag) for r in others]
-            for work in works:
-                work.wait(self._timeout)
+            yield self._group
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             late = "Timed out" in str(error)
             reason = f"no answer in {self._timeout}" if late else "its connection is closed"
             raise RankLostError(
                 f"rank {self.rank} of {self.size} has lost another rank: {reason}"
             ) from error
+
+
+def in_one(x: Tensor) -> bool:
+    """Whether a tensor is exchanged by one operation of all ranks, and not pair by pair.
+
+    Between GPUs it must be: a message of NCCL's is under way when the other rank has asked for it,
+    and two ranks that both send first wait for each other for ever.
+    """
+    return x.is_cuda
 
 
 def _plain(x: Tensor) -> Tensor:
