@@ -1,5 +1,7 @@
 """Choosing by measurement: once, the first way unless another one is clearly faster."""
 
+from threading import Thread
+
 import pytest
 import torch
 
@@ -67,3 +69,16 @@ def test_other_failures_are_not_hidden(way):
 
     with pytest.raises(RuntimeError, match="broken kernel"):
         fastest("sum", (1,), {"a": way(1.0), "b": fails}, CPU)
+
+
+def test_a_way_may_ask_for_the_fastest_way_itself_and_in_another_thread(way):
+    def asks():
+        found = []
+        ways = {"c": way(3.0), "d": way(1.0)}
+        asking = Thread(target=lambda: found.append(fastest("inner", (1,), ways, CPU)), daemon=True)
+        asking.start()
+        asking.join(20)
+        assert found == ["d"]
+
+    assert fastest("outer", (1,), {"a": asks, "b": way(9.0)}, CPU) == "a"
+    assert [each.operation for each in measured()] == ["inner", "outer"]

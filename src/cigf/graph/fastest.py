@@ -8,7 +8,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Lock
 
 import torch
 
@@ -37,7 +36,6 @@ class Measurement:
 
 
 _known: dict[tuple[object, ...], Measurement] = {}
-_lock = Lock()
 
 
 def fastest(
@@ -57,11 +55,12 @@ def fastest(
         device: Where they compute.
     """
     key = (operation, device, *(n.bit_length() for n in sizes), *ways)
-    with _lock:
-        if key not in _known:
-            seconds = {name: _seconds(way, device) for name, way in ways.items()}
-            _known[key] = Measurement(operation, sizes, seconds, _choice(seconds))
-        return _known[key].chosen
+    if key not in _known:
+        # Under no lock: a way may ask for the fastest way of something itself, in another thread
+        # where it computes gradients.
+        seconds = {name: _seconds(way, device) for name, way in ways.items()}
+        _known.setdefault(key, Measurement(operation, sizes, seconds, _choice(seconds)))
+    return _known[key].chosen
 
 
 def measured() -> list[Measurement]:
