@@ -1,50 +1,50 @@
-"""Compile every kernel of propagation for a GPU that need not be there; print what it takes.
+"""Launch every kernel of propagation for a GPU that is not there, up to its machine code.
 
-`python compile_for_gpu.py ARCH`, ARCH 80 for A100, 90 for H100 and H200.
+`python compile_for_gpu.py ARCH`, ARCH 80 for A100, 90 for H100 and H200: Triton binds the very
+arguments that `gpu_sums` gives it and compiles, but nothing runs. Prints a line for each kernel.
 """
 
-import inspect
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import torch
 import triton
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
 
-from cigf.graph import gpu_kernels as kernels
-
-_WHOLE_NUMBERS = ("indices", "position", "first", "starts", "stops", "behaviors", "wanted")
-"""Arguments that are pointers to int32."""
+from cigf import compiled
+from cigf.graph import gather_sum, gpu_edges, propagation
+from cigf.graph.bipartite import BehaviorGraph
+from cigf.graph.propagation import Propagation
+from cigf.shapes import Nodes
+from cigf.testing.toy import random_matrices
 
 _DUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
+_SHAPES = ((4, 1, 16, 1), (3, 2, 5, 2), (1, 1, 64, 1))
+"""Behaviors, chains, sizes of vectors and heads: of the usual model, of odd ones."""
 
-def compiled(kernel, arch, warps, **constants):
-    """Compile with what the launcher finds out by itself: that memory begins at multiples of 16."""
-    names = list(inspect.signature(kernel.fn).parameters)
+_U, _I = 37, 41
 
-    def kind(name):
-        if name in constants:
-            return "constexpr"
-        if name in ("table_step", "n_rows"):
-            return "i64" if name == "table_step" else "i32"
-        return "*i32" if name in _WHOLE_NUMBERS else "*fp32"
 
-    source = ASTSource(
-        kernel,
-        signature={name: kind(name) for name in names},
-        constexprs=constants,
-        attrs={
-            (place,): [["tt.divisibility", 16]]
-            for place, name in enumerate(names)
-            if kind(name).startswith("*")
-        },
-    )
-    options = {"num_warps": warps, "enable_fp_fusion": True}
-    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+class NoGPU:
+    """What Triton asks of a driver before it would launch something."""
+
+    def __init__(self, arch):
+        self._target = GPUTarget("cuda", arch, 32)
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device):
+        return 0
+
+    def get_current_target(self):
+        return self._target
 
 
 def taken(binary):
@@ -60,26 +60,45 @@ def taken(binary):
     return f"registers {registers} spilled {stack + local}"
 
 
-def variants():
-    """Kernels with the numbers that `gpu_sums` gives them, for usual and for odd models."""
-    for b, c, d, h in ((4, 1, 16, 1), (3, 2, 5, 2)):
-        width = b * c * d
-        block = 1 << (width - 1).bit_length()
-        heads, chains, size = (1 << (n - 1).bit_length() for n in (h, b, d))
-        shape = {"W": width, "EDGES": max(1, min(32, 1024 // block)), "BLOCK": block}
-        for moved in (False, True):
-            yield kernels.sum_pieces, 1, {**shape, "MOVED": moved, "SOME": moved}
-            for piece in (0, 1024):
-                every = {**shape, "B": b, "MOVED": moved, "PIECE": piece}
-                yield kernels.gather_each, 1, every
-                yield kernels.gather_total, 1, every
-                yield kernels.mix_forward, 1, {**every, "D": d, "H": h, "HEADS": heads}
-        rows = max(1, 1024 // (chains * size))
-        tile = {"ROWS": rows, "CHAINS": chains, "SIZE": size}
-        yield kernels.mix_backward, 4, {"B": b, "C": c, "D": d, "H": h, **tile}
+def propagate(b, c, d, h, *, halves):
+    """Both ways, forwards and backwards, for all nodes and for some."""
+    matrices = random_matrices(n_users=_U, n_items=_I, n_behaviors=b)
+    graph = BehaviorGraph.build(matrices)
+    graph = graph.in_halves() if halves else graph
+    for users, items in ((None, None), (torch.arange(3), torch.arange(4))):
+        step = Propagation(graph, "row", users, items)
+        x = torch.randn(_U + _I, c, b, d, requires_grad=True)
+        rows = [_U, _I] if users is None else [3, 4]
+        weights = Nodes(*(torch.randn(n, h, b, b, requires_grad=True) for n in rows))
+        nodes = Nodes(x[:_U], x[_U:])
+        total = sum(part.sum() for part in (*step.own(nodes), *step.mix(nodes, weights)))
+        torch.autograd.grad(total, (x, *weights))
+
+
+def main(arch):
+    """Compile what a few models need; rows are cut and not."""
+    made = {}
+
+    def launch(kernel, grid):
+        def bind(*arguments, **options):
+            found = kernel.run(*arguments, grid=grid, warmup=True, **options)
+            made[found.hash] = (kernel.fn.__name__, found.asm["cubin"])
+
+        return bind
+
+    driver.set_active(NoGPU(arch))
+    JITFunction.__getitem__ = launch
+    compiled.usable_on_gpu, compiled.usable = compiled.usable, lambda *tensors: False
+    for module in (gather_sum, propagation):
+        module.fastest = lambda operation, sizes, ways, device: next(iter(ways))
+    for piece in (8, 1024):
+        gpu_edges.PIECE = piece
+        for shape in _SHAPES:
+            propagate(*shape, halves=False)
+    propagate(*_SHAPES[0], halves=True)
+    for name, binary in made.values():
+        print(name, taken(binary))
 
 
 if __name__ == "__main__":
-    for kernel, warps, constants in variants():
-        found = compiled(kernel, int(sys.argv[1]), warps, **constants)
-        print(kernel.fn.__name__, constants, taken(found.asm["cubin"]))
+    main(int(sys.argv[1]))

@@ -86,9 +86,10 @@ def _sum(
     PIECE: tl.constexpr,
 ) -> tl.tensor:
     """Sum of a row's neighbors under a behavior: its edges', or those of its pieces."""
-    table = tables + behavior * table_step
+    which = tl.full((), behavior, tl.int64)  # products of what the launcher passes are of 32 bits
+    table = tables + which * table_step
     if PIECE > 0:
-        piece = tl.load(first + behavior * n_rows + row).to(tl.int64)
+        piece = tl.load(first + which * n_rows + row).to(tl.int64)
         if piece >= 0:
             total = _pieces_sum(pieces + piece * W, start, stop, columns, W, EDGES, BLOCK, PIECE)
         else:
