@@ -104,7 +104,7 @@ def recommend(
         "fallback": fallback,
     }
     asked: Any = user or (None if users is None else read_ids(users, "user_id"))
-    with team() as those:
+    with team(chosen.type) as those:
         if out is not None and those.leads:
             check_output(out, force)
         recommender = TrainedRecommender.load(run, chosen)

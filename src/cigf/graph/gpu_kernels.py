@@ -73,23 +73,27 @@ def _sum(
     position: tl.tensor,
     pieces: tl.tensor,
     first: tl.tensor,
-    behavior: tl.tensor,
-    row: tl.tensor,
+    starts: tl.tensor,
+    stops: tl.tensor,
+    scale: tl.tensor,
     n_rows: tl.tensor,
-    start: tl.tensor,
-    stop: tl.tensor,
+    row: tl.tensor,
+    behavior: tl.constexpr,
     columns: tl.tensor,
+    B: tl.constexpr,
     W: tl.constexpr,
     EDGES: tl.constexpr,
     BLOCK: tl.constexpr,
     MOVED: tl.constexpr,
     PIECE: tl.constexpr,
 ) -> tl.tensor:
-    """Sum of a row's neighbors under a behavior: its edges', or those of its pieces."""
+    """scale[row, behavior] times the sum of a row's neighbors, or of its pieces' sums."""
     which = tl.full((), behavior, tl.int64)  # products of what the launcher passes are of 32 bits
+    place = which * n_rows + row
     table = tables + which * table_step
+    start, stop = tl.load(starts + place).to(tl.int64), tl.load(stops + place).to(tl.int64)
     if PIECE > 0:
-        piece = tl.load(first + which * n_rows + row).to(tl.int64)
+        piece = tl.load(first + place).to(tl.int64)
         if piece >= 0:
             total = _pieces_sum(pieces + piece * W, start, stop, columns, W, EDGES, BLOCK, PIECE)
         else:
@@ -98,7 +102,7 @@ def _sum(
             )
     else:
         total = _rows_sum(table, indices, position, start, stop, columns, W, EDGES, BLOCK, MOVED)
-    return total
+    return tl.load(scale + row * B + behavior) * total
 
 
 @gpu_kernel
@@ -154,13 +158,10 @@ def gather_each(
     row = tl.program_id(0).to(tl.int64)
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     for behavior in tl.static_range(B):
-        start = tl.load(starts + behavior * n_rows + row).to(tl.int64)
-        stop = tl.load(stops + behavior * n_rows + row).to(tl.int64)
         total = _sum(
-            tables, table_step, indices, position, pieces, first, behavior, row, n_rows,
-            start, stop, columns, W, EDGES, BLOCK, MOVED, PIECE,
+            tables, table_step, indices, position, pieces, first, starts, stops, scale,
+            n_rows, row, behavior, columns, B, W, EDGES, BLOCK, MOVED, PIECE,
         )  # fmt: skip
-        total *= tl.load(scale + row * B + behavior)
         tl.store(out + (row * B + behavior) * W + columns, total, mask=columns < W)
 
 
@@ -189,13 +190,11 @@ def gather_total(
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     result = tl.zeros((BLOCK,), tl.float32)
     for behavior in tl.static_range(B):
-        start = tl.load(starts + behavior * n_rows + row).to(tl.int64)
-        stop = tl.load(stops + behavior * n_rows + row).to(tl.int64)
         total = _sum(
-            tables, table_step, indices, position, pieces, first, behavior, row, n_rows,
-            start, stop, columns, W, EDGES, BLOCK, MOVED, PIECE,
+            tables, table_step, indices, position, pieces, first, starts, stops, scale,
+            n_rows, row, behavior, columns, B, W, EDGES, BLOCK, MOVED, PIECE,
         )  # fmt: skip
-        result += tl.load(scale + row * B + behavior) * total
+        result += total
     tl.store(out + row * W + columns, result, mask=columns < W)
 
 
@@ -239,14 +238,12 @@ def mix_forward(
     chain = (columns // D) % B
     result = tl.zeros((HEADS, BLOCK), tl.float32)
     for behavior in tl.static_range(B):
-        start = tl.load(starts + behavior * n_rows + row).to(tl.int64)
-        stop = tl.load(stops + behavior * n_rows + row).to(tl.int64)
-        if start < stop:
+        own = row + behavior * n_rows
+        if tl.load(starts + own) < tl.load(stops + own):
             total = _sum(
-                tables, table_step, indices, position, pieces, first, behavior, row, n_rows,
-                start, stop, columns, W, EDGES, BLOCK, MOVED, PIECE,
+                tables, table_step, indices, position, pieces, first, starts, stops, scale,
+                n_rows, row, behavior, columns, B, W, EDGES, BLOCK, MOVED, PIECE,
             )  # fmt: skip
-            total *= tl.load(scale + row * B + behavior)
             tl.store(gathered + (row * B + behavior) * W + columns, total, mask=inside)
             place = ((row * H + heads)[:, None] * B + chain[None, :]) * B + behavior
             result += tl.load(weights + place, mask=both, other=0.0) * total[None, :]
