@@ -63,6 +63,34 @@ def test_ranks_that_do_not_meet_say_where(monkeypatch, rank):
         pass
 
 
+def rooms(store, restarts):
+    """The names that the ranks of one start agree on."""
+    found = [None] * len(restarts)
+
+    def work(rank):
+        launch = Launch(rank, len(restarts), 0, 1, "", 0, True, restarts[rank], "")
+        found[rank] = module._room(launch, store)
+
+    threads = [Thread(target=work, args=(rank,)) for rank in range(len(restarts))]
+    for thread in reversed(threads):
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_ranks_agree_on_a_name_of_each_start(size):
+    """Whatever they say of restarts, and whatever earlier starts have left in the store."""
+    store = distributed.HashStore()
+    store.set("knock/1", "of a rank that was killed before it was answered")
+    first = rooms(store, [0] * size)
+    second = rooms(store, [0] + [1] * (size - 1))
+    assert None not in first + second
+    assert len(set(first)) == len(set(second)) == 1
+    assert first[0] != second[0]
+
+
 @pytest.fixture
 def quiet_signals():
     before = signal.getsignal(signal.SIGTERM)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from socket import socket
 
 import polars as pl
 import pytest
@@ -190,4 +191,35 @@ def test_torchrun_starts_again_what_was_killed(dataset, alone, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Error: rank 1 of 2 has ended") <= 1
     assert "Resumed after epoch 1" in done.stderr
+    assert_same(tmp_path / "run", alone)
+
+
+def test_two_launchers_start_again_what_was_killed_by_one(dataset, alone, tmp_path):
+    """As on two machines: the one whose process was not killed counts no restart."""
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--rdzv-id", "two"]
+    launcher += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}"]
+    launcher += ["--nproc-per-node", "1", "--max-restarts", "1"]
+    command = ["train", str(dataset), "--out", str(tmp_path / "run"), *SETTINGS]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    dying = str(Path(__file__).with_name("dying.py"))
+    started = [
+        subprocess.Popen(
+            [*launcher, *program, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**environment, "DIES": dies},
+        )
+        for program, dies in ((["-m", "cigf"], ""), ([dying], "always"))
+    ]
+    try:
+        printed = [process.communicate(timeout=120)[1] for process in started]
+    finally:
+        for process in started:
+            process.terminate()
+    assert [process.returncode for process in started] == [0, 0], printed
+    assert "Resumed after epoch 1" in "".join(printed)
     assert_same(tmp_path / "run", alone)

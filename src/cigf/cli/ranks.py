@@ -25,7 +25,7 @@ class Team:
 
     Args:
         ranks: How they talk; None: this process is alone.
-        launcher: Names what started them; "" where nothing did.
+        launcher: Names what started them, on each machine, joined by commas; "" where nothing did.
         restarted: Whether they were started again after one of them had ended.
     """
 
@@ -42,7 +42,8 @@ class Team:
         """Tell whether a run is to be resumed because its processes were started again."""
         if self.ranks is None or not self.restarted:
             return False
-        return self.ranks.any(self.leads and _begun_by(run) == self.launcher)
+        mine, theirs = (set((each or "").split(",")) for each in (self.launcher, _begun_by(run)))
+        return self.ranks.any(self.leads and bool((mine & theirs) - {""}))
 
 
 def launched() -> bool:
@@ -85,8 +86,9 @@ def team(device: str = "cpu") -> Iterator[Team]:
     launch = Launch.of(os.environ)
     assert launch is not None
     with open_ranks(launch, choose_device(device)) as ranks:
-        launcher = ranks.everyone(launch.identity.encode())[0].decode()
-        yield Team(ranks, launcher, launch.restarts > 0)
+        # A machine on which no process has failed counts no restart, and ranks may change places.
+        launchers = sorted({each.decode() for each in ranks.everyone(launch.identity.encode())})
+        yield Team(ranks, ",".join(launchers), ranks.any(launch.restarts > 0))
 
 
 def _begun_by(run: Path) -> str | None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch import distributed
@@ -28,6 +29,8 @@ TIMEOUT = timedelta(minutes=30)
 _PATIENCE = 3.0
 """Seconds in which a rank that failed waits for rank 0 to tell of it."""
 _TOLD = "told"
+_GLANCE = 0.02
+"""Seconds between two looks at whether another rank has come."""
 
 
 @dataclass(frozen=True)
@@ -160,14 +163,42 @@ def _explained(launch: Launch) -> Iterator[None]:
 
 def _store(launch: Launch) -> Store:
     """Connect to the launcher's store; its keys outlive restarts, so each start has its own."""
-    store = TCPStore(
+    store: Store = TCPStore(
         launch.address,
         launch.port,
         launch.size,
         is_master=launch.rank == 0 and not launch.agent_store,
         timeout=TIMEOUT,
     )
-    return PrefixStore(f"cigf/{launch.restarts}", store)
+    return PrefixStore(f"cigf/{_room(launch, store)}", store)
+
+
+def _room(launch: Launch, store: Store) -> str:
+    """Agree with the ranks of this start on a name that no start before has used.
+
+    Nothing that the launcher says will do: a machine counts a restart where its own process has
+    failed, so that one on which all went well counts fewer of them. Every rank knocks with a word
+    of its own, which rank 0 answers by the name, until all have come. What earlier starts have left
+    behind is answered too, and nobody hears it.
+    """
+    mine = uuid4().hex
+    if launch.rank:
+        store.set(f"knock/{launch.rank}", mine)
+        store.wait([f"room/{mine}"], TIMEOUT)
+        room = store.get(f"room/{mine}").decode()
+        store.set(f"here/{room}/{launch.rank}", "")
+        return room
+    missing = list(range(1, launch.size))
+    deadline = time.monotonic() + TIMEOUT.total_seconds()
+    while missing:
+        for rank in missing:
+            if store.check([f"knock/{rank}"]):
+                store.set(f"room/{store.get(f'knock/{rank}').decode()}", mine)
+        missing = [rank for rank in missing if not store.check([f"here/{mine}/{rank}"])]
+        if time.monotonic() > deadline:
+            raise distributed.DistStoreError(f"no rank {missing[0]} in {TIMEOUT}")
+        time.sleep(_GLANCE if missing else 0.0)
+    return mine
 
 
 def _quickest(group: Ranks, launch: Launch, on_gpu: bool) -> Ranks:
