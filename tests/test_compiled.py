@@ -123,3 +123,35 @@ def test_without_a_folder_for_machine_code_it_is_not_kept(monkeypatch):
     monkeypatch.setattr(numba, "njit", without_folder)
     assert compiled.kernel(double)(np.float32(1.5)) == 3.0
     assert asked == [True, False]
+
+
+@pytest.fixture
+def a_gpu(monkeypatch):
+    """What is asked for on a GPU is made on the CPU."""
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device: zeros(*shape))
+
+
+def test_kernels_for_a_gpu_can_be_compiled_where_triton_can(a_gpu):
+    pytest.importorskip("triton")
+    assert compiled.lacking_for_gpu.__wrapped__() == ""  # the interpreter takes it, too
+
+
+def test_without_triton_there_are_no_kernels_for_a_gpu(monkeypatch):
+    monkeypatch.setattr(compiled, "find_spec", lambda name: None)
+    assert compiled.lacking_for_gpu.__wrapped__() == "Triton is not installed"
+
+
+def test_without_a_compiler_there_are_none_either(a_gpu, monkeypatch):
+    """Triton brings none of its own; then PyTorch's operations do."""
+
+    class Broken:
+        def __getitem__(self, grid):
+            raise RuntimeError("Failed to find C compiler.\nSet CC.")
+
+    monkeypatch.setattr(compiled, "find_spec", lambda name: "there")
+    monkeypatch.setattr(compiled, "gpu_kernel", lambda function: Broken())
+    assert compiled.lacking_for_gpu.__wrapped__().endswith("here: Failed to find C compiler.")
+    monkeypatch.setattr(compiled, "lacking_for_gpu", compiled.lacking_for_gpu.__wrapped__)
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    assert not compiled.usable_on_gpu(torch.ones(2))

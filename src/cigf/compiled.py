@@ -57,15 +57,29 @@ def usable(*tensors: torch.Tensor) -> bool:
 
 
 @cache
-def gpu_compiler_installed() -> bool:
-    """Whether Triton is installed; PyTorch for CUDA on Linux brings it."""
-    return find_spec("triton") is not None
+def lacking_for_gpu() -> str:
+    """Tell why no kernel can be compiled for the GPU that is here; "" where it can.
+
+    PyTorch for CUDA brings Triton on Linux, and Triton asks for a C compiler.
+    """
+    if find_spec("triton") is None:
+        return "Triton is not installed"
+    try:
+        gpu_kernel(_nothing)[(1,)](torch.zeros(1, device="cuda"), enable_fp_fusion=True)
+    except Exception as error:  # whatever may be missing on a machine
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        return f"Triton cannot compile here: {reason[0]}"
+    return ""
+
+
+def _nothing(x: "torch.Tensor") -> None:
+    pass
 
 
 def usable_on_gpu(*tensors: torch.Tensor) -> bool:
     """Whether kernels for a GPU can be compiled, are wanted, and are made for these tensors."""
     fit = all(each.dtype == torch.float32 and each.is_cuda for each in tensors)
-    return fit and _state.wanted and gpu_compiler_installed()
+    return fit and _state.wanted and not lacking_for_gpu()
 
 
 @contextmanager

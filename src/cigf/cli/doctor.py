@@ -45,13 +45,14 @@ def _device() -> str:
 def _kernels() -> str:
     import torch
 
-    from cigf.compiled import gpu_compiler_installed, usable
+    from cigf.compiled import lacking_for_gpu, usable
 
-    operations = "torch's operations; pip install {} for compiled ones"
-    on_cpu = "compiled (numba)" if usable() else operations.format("'cigf[fast]'")
+    operations = "torch's operations; pip install 'cigf[fast]' for compiled ones"
+    on_cpu = "compiled (numba)" if usable() else operations
     if not torch.cuda.is_available():
         return on_cpu
-    on_gpu = "compiled (triton)" if gpu_compiler_installed() else operations.format("triton")
+    lacking = lacking_for_gpu()
+    on_gpu = f"torch's operations ({lacking})" if lacking else "compiled (triton)"
     return f"on the CPU {on_cpu}; on the GPU {on_gpu}"
 
 
