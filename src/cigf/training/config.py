@@ -33,8 +33,8 @@ class TrainingConfig(Config):
     l2: NonNegativeFloat = 0.01
     """Weight lambda of the sum of squares of the model's regularized parameters (eq. 17)."""
     gathers: Literal["float32", "float16"] = "float32"
-    """Precision of the vectors that sums along edges read; float16 (for cigf, in compiled kernels
-    on a CPU) rounds them to 11 bits, sums in float32, and takes less time on large graphs."""
+    """Precision of the vectors that sums along edges read; float16 (for cigf, in compiled kernels)
+    rounds them to 11 bits, sums in float32, and takes less time on large graphs."""
     gradient_clip: NonNegativeFloat = 0.0
     """Largest norm of the whole gradient; 0 does not clip."""
     metric: str = "ndcg@10/1+99"
