@@ -30,7 +30,7 @@ from models.cigf_toys import build
 
 U, I, B, D, H = 7, 11, 3, 5, 2  # noqa: E741  # the axis legend's letters
 PIECE = 8
-LONG = 40 * PIECE + 3
+LONG = 20 * PIECE + 3
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def kernels(monkeypatch):
 
 
 def long_rows():
-    """A user with 41 pieces of edges, one with exactly a piece, one with a few, one without."""
+    """A user with 21 pieces of edges, one with exactly a piece, one with a few, one without."""
     generator = np.random.default_rng(0)
     matrices = []
     for degrees in ([LONG, 0, PIECE, 3], [2, 0, PIECE + 1, 5]):

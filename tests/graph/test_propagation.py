@@ -116,6 +116,7 @@ def test_nodes_without_edges_receive_zeros():
     assert out.users[1].abs().sum() > 0
 
 
+@pytest.mark.parametrize("backend", ["compiled", "torch"], indirect=True)
 def test_several_threads_give_the_same_bits(monkeypatch):
     matrices = random_matrices(n_users=101, n_items=103, n_behaviors=B)
     x = torch.randn(204, 1, B, 16, requires_grad=True)
