@@ -50,11 +50,11 @@ def build_sampler(
                 f"{config.unit!r}; set it to 'users', or sampling.subgraph to 'none'"
             )
         return SubgraphSampler(interactions, config, seed, device, learns)
-    if on_device and torch.device(device).type == "cuda" and can_draw_there(config, learns):
+    if on_device and torch.device(device).type == "cuda" and _can_draw_there(config, learns):
         return DeviceUserSampler(interactions, config, seed, device, learns)
     return _SAMPLERS[config.unit](interactions, config, seed, device, learns)
 
 
-def can_draw_there(config: SamplingConfig, learns: Learns) -> bool:
+def _can_draw_there(config: SamplingConfig, learns: Learns) -> bool:
     """Whether a GPU can draw such pairs."""
     return config.unit == "users" and learns != "union"
