@@ -27,7 +27,8 @@ from cigf.compiled import arrays, threads_for_kernels
 from cigf.compiled import run as run_parts
 from cigf.data.dataset_store import load_split
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.propagation import Side, propagate_all
+from cigf.graph.propagation import propagate_all
+from cigf.graph.side import Side
 
 WIDTH = 64
 

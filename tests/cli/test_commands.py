@@ -5,8 +5,10 @@ import re
 
 import polars as pl
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from cigf import compiled
 from cigf.cli.main import app
 from cigf.data.checks import Finding
 from command_line import N_USERS, fails, run
@@ -172,6 +174,19 @@ def test_doctor_looks_at_the_installation():
     assert "polars" in result.stdout
     assert "GiB" in result.stdout
     assert json.loads(run("doctor", "--json").stdout)["environment"]["device"]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [("", "on the GPU compiled (triton)"), ("no compiler", "torch's operations (no compiler)")],
+)
+def test_doctor_says_what_runs_on_a_gpu(monkeypatch, lacking, said):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(compiled, "lacking_for_gpu", lambda: lacking)
+    facts = json.loads(run("doctor", "--json").stdout)["environment"]
+    assert facts["device"] == "cuda: a GPU"
+    assert said in facts["kernels"]
 
 
 def test_doctor_looks_at_a_dataset(dataset):

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 
+from cigf.experiment import devices
 from cigf.inference.recommender import TrainedRecommender
 from command_line import N_USERS, QUICK, fails, run
 
@@ -72,7 +73,13 @@ def test_those_who_rank_refuse_a_device_that_is_not_there(trained, command):
     assert "no GPU is usable here" in fails(name, trained, *options, "--device", "cuda")
 
 
-def test_a_few_users_are_ranked_on_the_cpu(trained, tmp_path):
+def test_many_users_are_ranked_on_the_device_that_is_named(trained, monkeypatch):
+    monkeypatch.setattr(devices, "choose_device", lambda name: torch.device("meta"))
+    with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
+        run("recommend", trained, "--all")
+
+
+def test_a_few_users_are_ranked_on_the_cpu(trained):
     """Whatever the device, which would take longer to wake up."""
     run("recommend", trained, "--user", "u03", "--device", "cuda")
 

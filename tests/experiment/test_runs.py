@@ -12,17 +12,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cigf.data.dataset_store import save_split
+from cigf.data.dataset_store import load_split, save_split
 from cigf.data.options import PrepareOptions
 from cigf.data.prepare import prepare
 from cigf.data.synthetic import checkerboard, generate_log
+from cigf.distributed.trainer import RankTrainer
 from cigf.errors import ArtifactError, ConfigError, DataError, OutputError
+from cigf.experiment import cells, evaluating, training
 from cigf.experiment.config import load_experiment
 from cigf.experiment.devices import choose_device
 from cigf.experiment.evaluating import evaluate_references, evaluate_run
 from cigf.experiment.training import train_run
+from cigf.graph.bipartite import BehaviorGraph
 from cigf.inference.artifact import load_artifact
+from cigf.training.checkpoints import Checkpoints
 from cigf.training.events import Listener
+from cigf.training.trainer import Trainer
 
 QUICK = [
     "training.learning_rate=0.01",
@@ -266,3 +271,45 @@ def test_a_damaged_run_file_is_refused(dataset, tmp_path):
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"run\.json: damaged"):
         evaluate_run(tmp_path / "run")
+
+
+ELSEWHERE = torch.device("meta")
+"""A device that computes nothing, and says so when it is asked to."""
+
+
+def asked():
+    return pytest.raises((NotImplementedError, RuntimeError), match="meta")
+
+
+def test_a_fitted_model_is_left_on_the_cpu(dataset, tmp_path, monkeypatch):
+    brought, bring = [], torch.nn.Module.cpu
+    monkeypatch.setattr(torch.nn.Module, "cpu", lambda self: brought.append(self) or bring(self))
+    fitted = train_run(dataset, tmp_path / "run", quick("training.epochs=1"))
+    assert brought == [fitted.model]
+
+
+def test_a_run_is_judged_on_the_device_that_is_named(dataset, tmp_path, monkeypatch):
+    cell = cells.CellFolder(tmp_path)
+    train_run(dataset, cell.run, quick("training.epochs=1"))
+    with asked():
+        cells._rank(cell, load_split(dataset), ELSEWHERE)
+    monkeypatch.setattr(evaluating, "choose_device", lambda name: ELSEWHERE)
+    with asked():
+        evaluate_run(cell.run)
+
+
+@pytest.mark.parametrize(("trainer", "there"), [(Trainer, True), (RankTrainer, False)])
+def test_ranks_draw_on_the_cpu_what_all_draw_alike(dataset, tmp_path, monkeypatch, trainer, there):
+    class Built(Exception):
+        pass
+
+    def build(*arguments, on_device, learns):
+        assert on_device is there
+        raise Built
+
+    learned = load_split(dataset).train
+    monkeypatch.setattr(training, "build_sampler", build)
+    graph, model = BehaviorGraph.build(learned.interactions), training._fresh(learned, quick())
+    kept = Checkpoints(tmp_path / "checkpoints", "")
+    with pytest.raises(Built):
+        training._fit(model, learned, quick(), graph, None, kept, None, trainer)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.propagation import Propagation, Side, propagate_all
+from cigf.graph.propagation import Propagation, propagate_all
+from cigf.graph.side import Side
 from cigf.models.cigf import CIGF
 from cigf.nn.interaction import ChainName
 from cigf.shapes import Nodes

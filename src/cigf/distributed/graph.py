@@ -27,7 +27,8 @@ from cigf.distributed.selection import Selection, padded
 from cigf.distributed.sending import Receivers, sent_back
 from cigf.graph.bipartite import BehaviorGraph, build_edges
 from cigf.graph.gather_sum import Edges, gather_sum
-from cigf.graph.propagation import POWERS, Normalization, Propagation, Side, mix_side, own_side
+from cigf.graph.propagation import POWERS, Normalization, Propagation, mix_side, own_side
+from cigf.graph.side import Side
 from cigf.shapes import Nodes
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor
 from torch.nn.functional import pad
 
-from cigf.graph.propagation import positions
+from cigf.graph.side import positions
 
 
 @dataclass(frozen=True)

@@ -51,31 +51,37 @@ class Receivers:
 
     def total(self, sent: Float[Tensor, "B rows F"]) -> Float[Tensor, "columns F"]:
         """Sum what all rows send under all behaviors."""
-        if compiled.usable(sent):
-            from cigf.graph import cpu_sums  # needs numba
-
-            return cpu_sums.gather_total(self._stack, sent, self.columns_or_ones)
-        if compiled.usable_on_gpu(sent):
-            from cigf.graph import gpu_sums  # needs triton
-
-            return gpu_sums.gather_total(self._on_gpu, sent, self.columns_or_ones)
-        return self.each(sent).sum(1)
+        kernels = self._kernels(sent)
+        if kernels is None:
+            return self.each(sent).sum(1)
+        sums, edges = kernels
+        found: Tensor = sums.gather_total(edges, sent, self.columns_or_ones)
+        return found
 
     def each(self, sent: Float[Tensor, "B rows F"]) -> Float[Tensor, "columns B F"]:
         """Sum what all rows send under each behavior."""
-        if compiled.usable(sent):
-            from cigf.graph import cpu_sums  # needs numba
-
-            return cpu_sums.gather_each(self._stack, sent, self.columns_or_ones)
-        if compiled.usable_on_gpu(sent):
-            from cigf.graph import gpu_sums  # needs triton
-
-            return gpu_sums.gather_each(self._on_gpu, sent, self.columns_or_ones)
+        kernels = self._kernels(sent)
+        if kernels is not None:
+            sums, edges = kernels
+            found: Tensor = sums.gather_each(edges, sent, self.columns_or_ones)
+            return found
         if self.chosen is not None:
             some, shape = sent, (len(sent), self.edges[0].n_columns, sent.shape[2])
             sent = sent.new_zeros(shape).index_copy_(1, self.chosen.columns, some)
         sums = [gather(edges, x) for edges, x in zip(self.edges, sent, strict=True)]
         return torch.stack(sums, 1) * self.columns_or_ones[:, :, None]
+
+    def _kernels(self, sent: Tensor) -> tuple[Any, Any] | None:
+        """The kernels for the device, and the edges in their form; None where there are none."""
+        if compiled.usable(sent):
+            from cigf.graph import cpu_sums  # needs numba
+
+            return cpu_sums, self._stack
+        if compiled.usable_on_gpu(sent):
+            from cigf.graph import gpu_sums  # needs triton
+
+            return gpu_sums, self._on_gpu
+        return None
 
     @cached_property
     def _on_gpu(self) -> GPUEdges:

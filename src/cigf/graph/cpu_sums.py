@@ -4,7 +4,7 @@ Axes: B behaviors, H attention heads, C chains per behavior, D embedding size, F
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,18 +12,16 @@ from torch import Tensor
 
 from cigf.compiled import arrays, run, split_evenly
 from cigf.graph import halves, kernels
+from cigf.graph.side import Side
 from cigf.graph.stack import Stack
 
-if TYPE_CHECKING:
-    from cigf.graph.propagation import Side
 
-
-def each(side: "Side", tables: Tensor) -> Tensor:
+def each(side: Side, tables: Tensor) -> Tensor:
     """See `fused.Sums`."""
     return gather_each(side.stack, *_halved(side, tables))
 
 
-def mix(side: "Side", tables: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def mix(side: Side, tables: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """See `fused.Sums`."""
     rows, heads, n_behaviors, _ = weights.shape
     gathered = weights.new_empty(rows, n_behaviors, *tables.shape[2:])
@@ -34,7 +32,7 @@ def mix(side: "Side", tables: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return gathered, out
 
 
-def to_send(side: "Side", gradient: Tensor) -> tuple[Tensor, Tensor]:
+def to_send(side: Side, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """See `fused.Sums`."""
     rows, chains, n_behaviors, size = gradient.shape
     sent, factor, scale = _to_be_sent(side, gradient, ((gradient, side.receive), 1), (chains, size))
@@ -45,7 +43,7 @@ def to_send(side: "Side", gradient: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mix_backward(
-    side: "Side", gradient: Tensor, weights: Tensor, gathered: Tensor
+    side: Side, gradient: Tensor, weights: Tensor, gathered: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `fused.Sums`."""
     weight_gradient = torch.empty_like(weights)
@@ -63,7 +61,7 @@ def mix_backward(
     return weight_gradient, sent.flatten(2), scale
 
 
-def send_back(side: "Side", sent: Tensor, scale: Tensor) -> Tensor:
+def send_back(side: Side, sent: Tensor, scale: Tensor) -> Tensor:
     """See `fused.Sums`."""
     if side.back is not None:
         return gather_total(side.back, sent, scale)
@@ -73,7 +71,7 @@ def send_back(side: "Side", sent: Tensor, scale: Tensor) -> Tensor:
     return out
 
 
-def send_back_each(side: "Side", sent: Tensor, scale: Tensor) -> Tensor:
+def send_back_each(side: Side, sent: Tensor, scale: Tensor) -> Tensor:
     """See `fused.Sums`."""
     if side.back is not None:
         return gather_each(side.back, sent, scale)
@@ -109,7 +107,7 @@ def _run(kernel: Any, stack: Stack, *tensors: Tensor) -> None:
     run(kernel, stack.borders, *edges, *arrays(*tensors))
 
 
-def _halved(side: "Side", tables: Tensor) -> tuple[Tensor, Tensor]:
+def _halved(side: Side, tables: Tensor) -> tuple[Tensor, Tensor]:
     """Round tables that are to be read in halves, and undo their factor in the receivers' scale."""
     if not side.halves or not halves.fits(tables.shape[2]):
         return tables, side.receive
@@ -118,7 +116,7 @@ def _halved(side: "Side", tables: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _to_be_sent(
-    side: "Side", gradient: Tensor, bound: tuple[tuple[Tensor, ...], int], shape: tuple[int, ...]
+    side: Side, gradient: Tensor, bound: tuple[tuple[Tensor, ...], int], shape: tuple[int, ...]
 ) -> tuple[Tensor, float, Tensor]:
     """Make room for what rows send back, (B, rows, *shape).
 

@@ -4,14 +4,13 @@ The gradients are the same wherever the kernels run; what they are is behind `Su
 Axes: B behaviors, H attention heads, C chains per behavior, D embedding size, F width of a table.
 """
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from cigf.graph.propagation import Side
+from cigf.graph.side import Side
 
 
 @runtime_checkable
@@ -23,7 +22,7 @@ class Sums(Protocol):
     """
 
     def each(
-        self, side: "Side", tables: Float[Tensor, "_tables columns F"]
+        self, side: Side, tables: Float[Tensor, "_tables columns F"]
     ) -> Float[Tensor, "rows B F"]:
         """Sum each row's neighbors under each behavior, times the row's scale.
 
@@ -35,7 +34,7 @@ class Sums(Protocol):
 
     def mix(
         self,
-        side: "Side",
+        side: Side,
         tables: Float[Tensor, "_tables columns C B D"],
         weights: Float[Tensor, "rows H B B"],
     ) -> tuple[Float[Tensor, "rows B C B D"], Float[Tensor, "rows H C B D"]]:
@@ -46,14 +45,14 @@ class Sums(Protocol):
         ...
 
     def to_send(
-        self, side: "Side", gradient: Float[Tensor, "rows C B D"]
+        self, side: Side, gradient: Float[Tensor, "rows C B D"]
     ) -> tuple[Float[Tensor, "B rows F"], Float[Tensor, "columns B"]]:
         """Return what the rows' gradient of `each` sends back; and by what scale."""
         ...
 
     def mix_backward(
         self,
-        side: "Side",
+        side: Side,
         gradient: Float[Tensor, "rows H C B D"],
         weights: Float[Tensor, "rows H B B"],
         gathered: Float[Tensor, "rows B C B D"],
@@ -62,25 +61,25 @@ class Sums(Protocol):
         ...
 
     def send_back(
-        self, side: "Side", sent: Float[Tensor, "B rows F"], scale: Float[Tensor, "columns B"]
+        self, side: Side, sent: Float[Tensor, "B rows F"], scale: Float[Tensor, "columns B"]
     ) -> Float[Tensor, "columns F"]:
         """Send rows back along their edges, and add the behaviors up."""
         ...
 
     def send_back_each(
-        self, side: "Side", sent: Float[Tensor, "B rows F"], scale: Float[Tensor, "columns B"]
+        self, side: Side, sent: Float[Tensor, "B rows F"], scale: Float[Tensor, "columns B"]
     ) -> Float[Tensor, "columns B F"]:
         """Send rows back along their edges."""
         ...
 
 
-def mix(side: "Side", x: Tensor, weights: Tensor, sums: Sums) -> Tensor:
+def mix(side: Side, x: Tensor, weights: Tensor, sums: Sums) -> Tensor:
     """Mix one direction; see `propagation.mix_side`, also for shapes."""
     out: Tensor = _Mix.apply(x, weights, side, sums)  # type: ignore[no-untyped-call]
     return out
 
 
-def own(side: "Side", x: Tensor, sums: Sums) -> Tensor:
+def own(side: Side, x: Tensor, sums: Sums) -> Tensor:
     """Send one direction; see `propagation.own_side`, also for shapes."""
     out: Tensor = _Own.apply(x, side, sums)  # type: ignore[no-untyped-call]
     return out
@@ -88,7 +87,7 @@ def own(side: "Side", x: Tensor, sums: Sums) -> Tensor:
 
 class _Own(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, side: "Side", sums: Sums) -> Tensor:
+    def forward(ctx: Any, x: Tensor, side: Side, sums: Sums) -> Tensor:
         ctx.side, ctx.sums, ctx.shape = side, sums, x.shape
         out = sums.each(side, _tables(side, x).flatten(2))
         return out.view(*out.shape[:2], x.shape[1], x.shape[3]).transpose(1, 2)
@@ -108,7 +107,7 @@ class _Own(torch.autograd.Function):
 
 class _Mix(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weights: Tensor, side: "Side", sums: Sums) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weights: Tensor, side: Side, sums: Sums) -> Tensor:
         weights = weights.contiguous()
         tables = x[None] if side.send is None else _by_sender(x, side.send)
         gathered, out = sums.mix(side, tables, weights)
@@ -128,7 +127,7 @@ class _Mix(torch.autograd.Function):
         return sums.send_back(side, sent, scale).view(ctx.shape), weight_gradient, None, None
 
 
-def _tables(side: "Side", x: Tensor) -> Tensor:
+def _tables(side: Side, x: Tensor) -> Tensor:
     """What each behavior sends, (B, columns, C, D); (1, ...) where that is the same for all."""
     if side.send is None:
         return x.permute(2, 0, 1, 3)

@@ -62,20 +62,6 @@ class Edges:
 
         return GPUEdges.of([self])
 
-    @property
-    def matrix(self) -> Tensor:
-        """The same edges as a sparse matrix of ones, in PyTorch's CSR form."""
-        ones = torch.ones(len(self.indices), device=self.indices.device)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-            return torch.sparse_csr_tensor(
-                self.offsets,
-                self.indices,
-                ones,
-                (self.n_rows, self.n_columns),
-                check_invariants=False,
-            )
-
     def renumber(self, position: Int[Tensor, "_columns"], n_columns: int) -> "Edges":
         """Return the same edges by new numbers of all their columns."""
         indices = position[self.indices].to(self.indices.dtype)
@@ -190,7 +176,13 @@ def gather_by_bag(edges: Edges, x: Float[Tensor, "columns F"]) -> Float[Tensor, 
 
 def gather_by_product(edges: Edges, x: Float[Tensor, "columns F"]) -> Float[Tensor, "rows F"]:
     """`gather` as the product of a sparse matrix of ones and a dense one."""
-    return edges.matrix @ x
+    shape, ones = (edges.n_rows, edges.n_columns), x.new_ones(len(edges.indices))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        matrix = torch.sparse_csr_tensor(
+            edges.offsets, edges.indices, ones, shape, check_invariants=False
+        )
+    return matrix @ x
 
 
 def gather_by_kernel(edges: Edges, x: Float[Tensor, "columns F"]) -> Float[Tensor, "rows F"]:

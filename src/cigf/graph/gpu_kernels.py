@@ -135,7 +135,7 @@ def sum_pieces(
 
 
 @gpu_kernel
-def gather_each(
+def gather(
     tables: tl.tensor,
     table_step: tl.tensor,
     indices: tl.tensor,
@@ -153,39 +153,12 @@ def gather_each(
     BLOCK: tl.constexpr,
     MOVED: tl.constexpr,
     PIECE: tl.constexpr,
+    TOTAL: tl.constexpr,
 ) -> None:
-    """out[r, b] = scale[r, b] * sum of b's table over r's edges under b. (rows, B, W)."""
-    row = tl.program_id(0).to(tl.int64)
-    columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    for behavior in tl.static_range(B):
-        total = _sum(
-            tables, table_step, indices, position, pieces, first, starts, stops, scale,
-            n_rows, row, behavior, columns, B, W, EDGES, BLOCK, MOVED, PIECE,
-        )  # fmt: skip
-        tl.store(out + (row * B + behavior) * W + columns, total, mask=columns < W)
+    """out[r, b] = scale[r, b] * sum of b's table over r's edges under b; (rows, B, W).
 
-
-@gpu_kernel
-def gather_total(
-    tables: tl.tensor,
-    table_step: tl.tensor,
-    indices: tl.tensor,
-    position: tl.tensor,
-    pieces: tl.tensor,
-    first: tl.tensor,
-    starts: tl.tensor,
-    stops: tl.tensor,
-    scale: tl.tensor,
-    out: tl.tensor,
-    n_rows: tl.tensor,
-    B: tl.constexpr,
-    W: tl.constexpr,
-    EDGES: tl.constexpr,
-    BLOCK: tl.constexpr,
-    MOVED: tl.constexpr,
-    PIECE: tl.constexpr,
-) -> None:
-    """out[r] = sum over b of scale[r, b] * sum of b's table over r's edges under b. (rows, W)."""
+    With TOTAL, the sum of that over b, (rows, W).
+    """
     row = tl.program_id(0).to(tl.int64)
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     result = tl.zeros((BLOCK,), tl.float32)
@@ -194,8 +167,12 @@ def gather_total(
             tables, table_step, indices, position, pieces, first, starts, stops, scale,
             n_rows, row, behavior, columns, B, W, EDGES, BLOCK, MOVED, PIECE,
         )  # fmt: skip
-        result += total
-    tl.store(out + row * W + columns, result, mask=columns < W)
+        if TOTAL:
+            result += total
+        else:
+            tl.store(out + (row * B + behavior) * W + columns, total, mask=columns < W)
+    if TOTAL:
+        tl.store(out + row * W + columns, result, mask=columns < W)
 
 
 @gpu_kernel
@@ -223,7 +200,7 @@ def mix_forward(
     MOVED: tl.constexpr,
     PIECE: tl.constexpr,
 ) -> None:
-    """`fused.Sums.mix`: gathered as by `gather_each`, and out[r, h, w] its weighted sum over b.
+    """`fused.Sums.mix`: gathered as by `gather`, and out[r, h, w] its weighted sum over b.
 
     The weight is weights[r, h, k, b], where k is the behavior whose chain w belongs to. Rows
     without edges under a behavior are never written to `gathered`, nor read.

@@ -3,16 +3,14 @@
 Axes: B behaviors, H attention heads, C chains per behavior, D embedding size, F width of a table.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cigf.graph import gpu_kernels as kernels
 from cigf.graph.gpu_edges import GPUEdges
-
-if TYPE_CHECKING:
-    from cigf.graph.propagation import Side
+from cigf.graph.side import Side
 
 _WIDEST = 256
 """Numbers of a row that one program sums at most; wider rows are shared by several programs."""
@@ -26,12 +24,12 @@ _LARGEST = 2.0**15
 """To what the largest number of a table of half precision is brought; see `halves`."""
 
 
-def each(side: "Side", tables: Tensor) -> Tensor:
+def each(side: Side, tables: Tensor) -> Tensor:
     """See `fused.Sums`."""
     return gather_each(side.on_gpu, *_halved(side, tables))
 
 
-def mix(side: "Side", tables: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def mix(side: Side, tables: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """See `fused.Sums`."""
     rows, heads, n_behaviors, _ = weights.shape
     gathered = weights.new_empty(rows, n_behaviors, *tables.shape[2:])
@@ -43,7 +41,7 @@ def mix(side: "Side", tables: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return gathered, out
 
 
-def to_send(side: "Side", gradient: Tensor) -> tuple[Tensor, Tensor]:
+def to_send(side: Side, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """See `fused.Sums`."""
     factor, kind = _factor(side, (gradient, side.receive), 1)
     by_behavior = (side.receive * factor).t()[:, :, None, None]
@@ -52,7 +50,7 @@ def to_send(side: "Side", gradient: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mix_backward(
-    side: "Side", gradient: Tensor, weights: Tensor, gathered: Tensor
+    side: Side, gradient: Tensor, weights: Tensor, gathered: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `fused.Sums`."""
     rows, heads, chains, n_behaviors, size = gradient.shape
@@ -88,12 +86,12 @@ def mix_backward(
     return weight_gradient, sent, side.send_or_ones / factor
 
 
-def send_back(side: "Side", sent: Tensor, scale: Tensor) -> Tensor:
+def send_back(side: Side, sent: Tensor, scale: Tensor) -> Tensor:
     """See `fused.Sums`."""
     return gather_total(side.back_on_gpu, sent, scale)
 
 
-def send_back_each(side: "Side", sent: Tensor, scale: Tensor) -> Tensor:
+def send_back_each(side: Side, sent: Tensor, scale: Tensor) -> Tensor:
     """See `fused.Sums`."""
     return gather_each(side.back_on_gpu, sent, scale)
 
@@ -101,14 +99,14 @@ def send_back_each(side: "Side", sent: Tensor, scale: Tensor) -> Tensor:
 def gather_total(edges: GPUEdges, tables: Tensor, scale: Tensor) -> Tensor:
     """Sum each row's neighbors under all behaviors: tables (B, columns, F) to (rows, F)."""
     out = scale.new_empty(edges.n_rows, tables.shape[2])
-    _run(kernels.gather_total, edges, tables, scale, out)
+    _run(kernels.gather, edges, tables, scale, out, TOTAL=True)
     return out
 
 
 def gather_each(edges: GPUEdges, tables: Tensor, scale: Tensor) -> Tensor:
     """Sum each row's neighbors under each behavior: tables (B, columns, F) to (rows, B, F)."""
     out = scale.new_empty(edges.n_rows, len(edges.starts), tables.shape[2])
-    _run(kernels.gather_each, edges, tables, scale, out)
+    _run(kernels.gather, edges, tables, scale, out, TOTAL=False)
     return out
 
 
@@ -177,7 +175,7 @@ def _run(
     )
 
 
-def _halved(side: "Side", tables: Tensor) -> tuple[Tensor, Tensor]:
+def _halved(side: Side, tables: Tensor) -> tuple[Tensor, Tensor]:
     """Round tables that are to be read in halves, and undo their factor in the receivers' scale."""
     if not side.halves:
         return tables, side.receive
@@ -185,7 +183,7 @@ def _halved(side: "Side", tables: Tensor) -> tuple[Tensor, Tensor]:
     return (tables * factor).to(kind), side.receive / factor
 
 
-def _factor(side: "Side", bound: tuple[Tensor, ...], times: int) -> tuple[Tensor, torch.dtype]:
+def _factor(side: Side, bound: tuple[Tensor, ...], times: int) -> tuple[Tensor, torch.dtype]:
     """Return by what a table is multiplied, a power of two, and its precision.
 
     Args:

@@ -10,7 +10,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.graph.propagation import Normalization, Propagation, positions, propagate, propagate_all
+from cigf.graph.propagation import Normalization, Propagation, propagate, propagate_all
+from cigf.graph.side import positions
 from cigf.shapes import Batch, Pairs
 
 _WORTHWHILE = 0.6

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cigf.graph.bipartite import powers_of_degrees
 from cigf.graph.gather_sum import Edges
-from cigf.graph.propagation import POWERS, Normalization, Side, mix_side, own_side
+from cigf.graph.propagation import POWERS, Normalization, mix_side, own_side
+from cigf.graph.side import Side
 from cigf.graph.stack import Bundle
 from cigf.shapes import Nodes
 
