@@ -8,6 +8,7 @@ from on_threads import on_threads
 
 from cigf.distributed import exchange
 from cigf.distributed import memory as memory_module
+from cigf.distributed.exchange import Group, GroupRanks
 from cigf.errors import RankLostError
 
 WAYS = pytest.mark.parametrize("memory", [False, True])
@@ -78,12 +79,44 @@ def test_a_rank_that_gives_up_is_missed(memory, messages):
         ranks.any(ranks.any(False))
         if ranks.rank == 1:
             raise ValueError("rank 1 will not")
-        reason = "rank 1 of 2 has ended" if memory else "rank 0 of 2 has lost another rank"
+        lost = "rank 0 of 2 has lost another rank: (its connection is closed|no answer in)"
+        reason = "rank 1 of 2 has ended" if memory else lost
         with pytest.raises(RankLostError, match=reason):
             ranks.any(False)
 
     with pytest.raises(ValueError, match="rank 1 will not"):
         on_threads(2, leave_early, memory=memory, timeout=SHORT)
+
+
+class Broken(Group):
+    """A group whose engine fails."""
+
+    def __init__(self, words):
+        self.words = words
+
+    def rank(self):
+        return 0
+
+    def size(self):
+        return 2
+
+    def send(self, tensors, rank, tag):
+        raise RuntimeError(self.words)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("[pair.cc:534] Connection closed by peer [::1]:7", "its connection is closed"),
+        ("[pair.cc:161] Timed out waiting for ...", "no answer in 0:00:00.3"),
+        ("Gloo takes no tensors of this type\nC++ trace", "Gloo takes no tensors of this type"),
+    ],
+)
+def test_an_engine_that_fails_says_why(words, reason):
+    with pytest.raises(RankLostError) as raised:
+        GroupRanks(Broken(words), SHORT).any(False)
+    assert str(raised.value).startswith(f"rank 0 of 2 has lost another rank: {reason}")
+    assert "trace" not in str(raised.value)
 
 
 def test_a_process_that_is_gone_is_missed(monkeypatch):

@@ -169,18 +169,24 @@ class GroupRanks(Ranks):
 
     @contextmanager
     def _engine(self) -> Iterator[Group]:
-        """Give the group; what goes wrong there means that another rank is lost."""
+        """Give the group; what goes wrong there ends the run as the loss of another rank does."""
         assert self._group is not None
         try:
             yield self._group
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            late = "Timed out" in str(error)
-            reason = f"no answer in {self._timeout}" if late else "its connection is closed"
             raise RankLostError(
-                f"rank {self.rank} of {self.size} has lost another rank: {reason}"
+                f"rank {self.rank} of {self.size} has lost another rank: {self._reason(error)}"
             ) from error
+
+    def _reason(self, error: RuntimeError) -> str:
+        """Why an exchange failed; in the engine's own words where they say more."""
+        words = (str(error).splitlines() or [""])[0]
+        if "Timed out" in words:
+            return f"no answer in {self._timeout}"
+        closed = any(each in words for each in ("closed", "reset", "Broken pipe", "exited"))
+        return "its connection is closed" if closed or not words else words
 
 
 def in_one(x: Tensor) -> bool:
