@@ -20,7 +20,7 @@ _PROGRAM = ["-m", "benchmarks.rank_steps"]
 _TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(N_RANKS)]
 _ROUNDS = 2
 """Turns of each."""
-_STEPS, _LARGE_STEPS = 30, 5
+_STEPS, _LARGE_STEPS = 30, 15
 _LARGE = ["--users", "147894", "--items", "99037", "--interactions", "7660000"]
 _LARGE += ["--behaviors", "click,fav,cart,buy"]
 

@@ -59,6 +59,32 @@ def test_reduce_and_total(n_ranks, memory, messages):
     assert all(torch.equal(each, found[0][1]) for _, each in found)  # the same bits
 
 
+def test_rows_side_by_side():
+    def fill(ranks):
+        assert ranks.shares_memory
+        tables = []
+        for scale in (1.0, 2.0, 3.0):  # areas take turns
+            mine = scale * own(ranks.rank, 4, 2, 5)
+            with ranks.side_by_side(4, 2, 5) as room:
+                room.table[:, room.first : room.first + 2] = mine
+            tables.append(room.table.clone())
+        return tables
+
+    expected = torch.cat([own(rank, 4, 2, 5) for rank in range(3)], 1)
+    for tables in on_threads(3, fill, memory=True):
+        for scale, table in zip((1.0, 2.0, 3.0), tables, strict=True):
+            assert torch.equal(table, scale * expected)
+
+
+def test_rows_side_by_side_need_memory_that_is_shared():
+    def ask(ranks):
+        assert not ranks.shares_memory
+        with pytest.raises(NotImplementedError, match="share no memory"):
+            ranks.side_by_side(1, 1, 1)
+
+    on_threads(2, ask)
+
+
 @WAYS
 def test_what_ranks_say(memory, messages):
     said = [b"", b"one", bytes(range(256))]

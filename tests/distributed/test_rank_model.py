@@ -67,7 +67,11 @@ def whole_gradients(model):
 
 
 def assert_ranks_agree(n_ranks, built, batch, model, losses, tolerance):
-    """Ranks have a whole model's losses, and together the gradients that it now has."""
+    """Ranks have a whole model's losses, and together the gradients that it now has.
+
+    Two ranks both ways: in shared memory, where each computes what its own rows send back, and by
+    messages, where all compute it of gradients.
+    """
 
     def ask(ranks):
         partition = Partition.by_edges(MATRICES, ranks.size)
@@ -76,13 +80,14 @@ def assert_ranks_agree(n_ranks, built, batch, model, losses, tolerance):
         found.sum().backward()
         return found.detach(), whole_gradients(part)
 
-    for found, gradients in on_threads(n_ranks, ask, memory=n_ranks == 2):
-        torch.testing.assert_close(found, losses.detach(), **tolerance)
-        for parameter, p in model.named_parameters():
-            if p.grad is None:
-                assert gradients[parameter] is None
-            else:
-                torch.testing.assert_close(gradients[parameter], p.grad, **tolerance)
+    for memory in [False, True] if n_ranks == 2 else [False]:
+        for found, gradients in on_threads(n_ranks, ask, memory=memory):
+            torch.testing.assert_close(found, losses.detach(), **tolerance)
+            for parameter, p in model.named_parameters():
+                if p.grad is None:
+                    assert gradients[parameter] is None
+                else:
+                    torch.testing.assert_close(gradients[parameter], p.grad, **tolerance)
 
 
 @pytest.mark.parametrize(("name", "options"), MODELS)
@@ -172,7 +177,8 @@ def test_a_rank_without_users_of_a_batch_takes_part(name, options, kernels):
             torch.testing.assert_close(gradients[parameter], p.grad, **tolerance)
 
 
-def test_rows_of_half_precision_are_those_of_one_process():
+@pytest.mark.parametrize("memory", [False, True])
+def test_rows_of_half_precision_are_those_of_one_process(memory):
     options = {**DEEP, "embedding_size": 8}  # a width that kernels halve
     model = build(options=options)
     batch = next(sampler(model).epoch(0))
@@ -189,7 +195,7 @@ def test_rows_of_half_precision_are_those_of_one_process():
         single, half = model(graph, batch), model(graph.in_halves(), batch)
         half.sum().backward()
         assert not torch.allclose(single, half, rtol=1e-6)
-        for found, gradients in on_threads(2, ask):
+        for found, gradients in on_threads(2, ask, memory=memory):
             torch.testing.assert_close(found, half.detach(), rtol=1e-6, atol=0.0)
             for name, p in model.named_parameters():
                 # On the way back rows are of single precision.

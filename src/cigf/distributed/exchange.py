@@ -5,7 +5,7 @@ Axes: R ranks, S rows that each rank holds. A table of all ranks' rows is ordere
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cigf.errors import RankLostError
+from cigf.graph.fused import Room
 
 
 class Ranks(ABC):
@@ -47,6 +48,25 @@ class Ranks(ABC):
         Raises:
             RankLostError: Another rank has ended.
         """
+
+    shares_memory = False
+    """Whether `side_by_side` can be asked for: ranks of one machine."""
+
+    def side_by_side(self, n_tables: int, n_rows: int, width: int) -> AbstractContextManager[Room]:
+        """Give tables of single precision in the ranks' memory, in which each fills its own rows.
+
+        When the block ends, all ranks have filled theirs. The tables may be read until the next
+        call.
+
+        Args:
+            n_tables: Number of tables.
+            n_rows: S.
+            width: Of a row.
+
+        Raises:
+            RankLostError: Another rank has ended.
+        """
+        raise NotImplementedError("these ranks share no memory")
 
     def total(self, values: Tensor) -> Tensor:
         """Return the sum over the ranks of a few values: the same bits on every rank."""

@@ -24,7 +24,7 @@ from cigf.distributed.collectives import gather_rows, returned
 from cigf.distributed.exchange import Ranks
 from cigf.distributed.partition import Partition, Rows
 from cigf.distributed.selection import Selection, padded
-from cigf.distributed.sending import Receivers, sent_back
+from cigf.distributed.sending import Receivers, Way, send
 from cigf.graph.bipartite import BehaviorGraph, build_edges
 from cigf.graph.gather_sum import Edges, gather_sum
 from cigf.graph.propagation import POWERS, Normalization, Propagation, mix_side, own_side
@@ -152,54 +152,42 @@ class RankPropagation(Propagation):
         self.items = None if chosen is None else chosen.own
         self._senders = None if senders is None else graph.selection(senders)
         columns = None if self._senders is None else self._senders.columns
-        received, sent, all_received, all_sent = _scales(graph, normalization)
+        received, sends, all_received, all_sent = _scales(graph, normalization)
         scales = _some(received.users, users), all_sent and _some(all_sent.items, columns)
         self.to_users = Side(graph.to_users, None, *scales, users, columns, graph.halves)
         scales = _some(received.items, self.items), all_sent and all_sent.users
         self.to_items = Side(graph.to_items, None, *scales, self.items, None, graph.halves)
-        self._back_to_items = Receivers(graph.to_items, all_received.users, sent and sent.items)
+        to_items = Receivers(graph.to_items, all_received.users, sends and sends.items)
         scale = _some(all_received.items, None if chosen is None else chosen.columns)
-        self._back_to_users = Receivers(graph.to_users, scale, sent and sent.users, chosen)
+        to_users = Receivers(graph.to_users, scale, sends and sends.users, chosen)
+        self._both = [Way(self.to_users, to_items), Way(self.to_items, to_users)]
 
     def mix(self, x: Nodes, weights: Nodes) -> Nodes:
         """See `Propagation.mix`; x are the own nodes' chains."""
         if self.users is None:
             users, items = self.ranks.gather(*x)
-            received = [
-                mix_side(self.to_users, items, weights.users),
-                mix_side(self.to_items, users, weights.items),
-            ]
-            return self._sent_back(x, received, weights)
+            given = [weights.users, weights.items]
+            return Nodes(*send(self.ranks, self._both, [x.items, x.users], [items, users], given))
         users, table = self._tables(x)
         selected = mix_side(self.to_users, table, weights.users)
-        complete = [mix_side(self.to_items, users, weights.items)]
-        return Nodes(selected, *self._items_back(x, complete, weights.items))
+        return Nodes(
+            selected, *send(self.ranks, self._both[1:], [x.users], [users], [weights.items])
+        )
 
     def own(self, x: Nodes) -> Nodes:
         """See `Propagation.own`; x are the own nodes' chains."""
         if self.users is None:
             users, items = self.ranks.gather(*x)
-            received = [own_side(self.to_users, items), own_side(self.to_items, users)]
-            return self._sent_back(x, received, None)
+            return Nodes(*send(self.ranks, self._both, [x.items, x.users], [items, users], None))
         users, table = self._tables(x)
         selected = own_side(self.to_users, table)
-        complete = [own_side(self.to_items, users)]
-        return Nodes(selected, *self._items_back(x, complete, None))
+        return Nodes(selected, *send(self.ranks, self._both[1:], [x.users], [users], None))
 
     def _tables(self, x: Nodes) -> tuple[Tensor, Tensor]:
         """All ranks' users, and items, whose gradients are returned along the users' edges."""
         own = padded(x.items, self._senders)
         users, items = self.ranks.gather(x.users, own)
         return users, returned(self.ranks, own, items)
-
-    def _sent_back(self, x: Nodes, received: list[Tensor], weights: Nodes | None) -> Nodes:
-        backs = [self._back_to_items, self._back_to_users]
-        given = None if weights is None else list(weights)
-        return Nodes(*sent_back(self.ranks, backs, [x.items, x.users], received, given))
-
-    def _items_back(self, x: Nodes, received: list[Tensor], weights: Tensor | None) -> list[Tensor]:
-        given = None if weights is None else [weights]
-        return sent_back(self.ranks, [self._back_to_users], [x.users], received, given)
 
 
 def _some(x: Tensor, rows: Tensor | None) -> Tensor:

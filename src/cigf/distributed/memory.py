@@ -7,6 +7,8 @@ the kernel twice. Here each rank writes its rows into memory that all map, and w
 import mmap
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 
 import numpy as np
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from cigf.distributed.exchange import Ranks
 from cigf.errors import RankLostError
+from cigf.graph.fused import Room
 
 _LINE = 64
 """Bytes of a cache line."""
@@ -38,6 +41,8 @@ class MemoryRanks(Ranks):
     Raises:
         OSError: Not all ranks can map the same memory: they are not on one machine.
     """
+
+    shares_memory = True
 
     def __init__(self, group: Ranks) -> None:
         super().__init__(group.rank, group.size)
@@ -67,6 +72,13 @@ class MemoryRanks(Ranks):
         self._wait()
         n_rows = len(table) // self.size
         return all_tables[:, self.rank * n_rows : (self.rank + 1) * n_rows].sum(0)
+
+    @contextmanager
+    def side_by_side(self, n_tables: int, n_rows: int, width: int) -> Iterator[Room]:
+        """See `Ranks.side_by_side`."""
+        (table,) = self._tables([(n_tables, self.size * n_rows, width)], [torch.float32])
+        yield Room(table, self.rank * n_rows)
+        self._wait()
 
     def abandon(self) -> None:
         """Raise the flag at which the others look while they wait."""

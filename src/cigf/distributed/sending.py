@@ -1,8 +1,10 @@
-"""The way back of a rank's propagation: gradients of all receivers, gathered by the senders.
+"""A rank's propagation, and its way back: what all receivers send, gathered by the senders.
 
 A rank's senders are its receivers of the other direction, and have the same edges. So instead of
-sending its rows' gradients to all columns and adding up over the ranks, each rank gathers all
-rows' gradients, and the weights that they were mixed by, and sums along its own edges.
+sending its rows' gradients to all columns and adding up over the ranks, each rank reads what all
+rows send, and sums along its own edges. It is written into memory that ranks share, by each for
+its own rows; where they share none, each gathers all rows' gradients and the weights that they
+were mixed by, which is less, and computes it of them.
 
 Axes: B behaviors, H heads, C chains, D size; "rows" are all ranks' receivers, "columns" a rank's
 own senders.
@@ -20,8 +22,11 @@ from torch import Tensor
 from cigf import compiled
 from cigf.distributed.exchange import Ranks
 from cigf.distributed.selection import Selection, padded
+from cigf.graph import fused
 from cigf.graph.gather_sum import gather
 from cigf.graph.gpu_edges import GPUEdges
+from cigf.graph.propagation import mix_side, own_side
+from cigf.graph.side import Side
 from cigf.graph.stack import Bundle, Stack
 
 
@@ -95,25 +100,99 @@ class Receivers:
         return self.edges.stack.keep(self.chosen.position.numpy())
 
 
-def sent_back(
+@dataclass(frozen=True)
+class Way:
+    """One direction of a rank's propagation, and its way back.
+
+    Args:
+        side: From all ranks' nodes to own ones.
+        back: From all ranks' receivers to own senders.
+    """
+
+    side: Side
+    back: Receivers
+
+
+def send(
     ranks: Ranks,
-    backs: Sequence[Receivers],
+    ways: Sequence[Way],
     senders: Sequence[Tensor],
-    received: Sequence[Tensor],
+    tables: Sequence[Tensor],
     weights: Sequence[Tensor] | None,
 ) -> list[Tensor]:
-    """Return `received`, whose gradients find their way back to the senders.
+    """Propagate in some directions; see `propagation.mix_side` and `propagation.own_side`.
 
     Args:
         ranks: The ranks.
-        backs: For each direction, the way back.
-        senders: Its senders' chains, (columns, C, B, D), or (columns, C, 1, D) for all behaviors.
-        received: What it computed, (own rows, H C, B, D), as a function of the weights alone.
-        weights: By which that was mixed, (own rows, H, B, B); None where nothing was mixed.
+        ways: The directions.
+        senders: For each, the own senders' chains, (columns, C, B, D), or (columns, C, 1, D) for
+            all behaviors.
+        tables: Those of all ranks' senders, which need no gradient.
+        weights: The receivers' attention, (own rows, H, B, B); None: each behavior's chains go
+            along its own edges.
+
+    Returns:
+        The own receivers' chains, whose gradients find their way back to the senders.
     """
-    known = [None] * len(backs) if weights is None else [each.detach() for each in weights]
+    learns = torch.is_grad_enabled() and any(each.requires_grad for each in senders)
+    if learns and ranks.shares_memory and compiled.usable(*tables):
+        given: list[Any] = [None] * len(ways) if weights is None else list(weights)
+        arguments = zip(ways, tables, senders, given, strict=True)
+        return [_SideBySide.apply(ranks, *each) for each in arguments]  # type: ignore[no-untyped-call]
+    known: Sequence[Tensor | None] = [None] * len(ways)
+    if weights is None:
+        received = [own_side(way.side, x) for way, x in zip(ways, tables, strict=True)]
+    else:
+        mixes = zip(ways, tables, weights, strict=True)
+        received = [mix_side(way.side, x, each) for way, x, each in mixes]
+        known = [each.detach() for each in weights]
+    backs = [way.back for way in ways]
     out = _SentBack.apply(ranks, backs, known, *senders, *received)  # type: ignore[no-untyped-call]
     return list(out)
+
+
+class _SideBySide(torch.autograd.Function):
+    """One direction between ranks that share memory, by kernels for the CPU.
+
+    What rows send back is computed by their own rank, where all read it. It is as many times as
+    large as their gradients as there are behaviors: too much to be sent to other machines.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, ranks: Ranks, way: Way, table: Tensor, own: Tensor, weights: Tensor | None
+    ) -> Tensor:
+        from cigf.graph import cpu_sums
+
+        ctx.ranks, ctx.way, ctx.shape = ranks, way, own.shape
+        if weights is None:
+            return fused.sent_by_own(way.side, table, cpu_sums)
+        weights = weights.contiguous()
+        gathered, out = fused.mixed(way.side, table, weights, cpu_sums)
+        ctx.save_for_backward(weights, gathered)
+        return out.flatten(1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        from cigf.graph import cpu_sums
+
+        side, back, shape = ctx.way.side, ctx.way.back, ctx.shape
+        gradient = gradients[0].contiguous()
+        n_rows, n_behaviors = len(back.rows) // ctx.ranks.size, gradient.shape[2]
+        width = shape[1] * shape[3] * (n_behaviors if ctx.saved_tensors else 1)
+        with ctx.ranks.side_by_side(n_behaviors, n_rows, width) as room:
+            room.table[:, room.first + len(gradient) : room.first + n_rows] = 0.0  # fillings
+            if ctx.saved_tensors:
+                weights, gathered = ctx.saved_tensors
+                gradient = gradient.view(*weights.shape[:2], *shape[1:])
+                learned, *_ = cpu_sums.mix_backward(side, gradient, weights, gathered, room)
+            else:
+                learned, _ = None, cpu_sums.to_send(side, gradient, room)
+        if learned is None:
+            found = _own_total(back, room.table, shape)
+        else:
+            found = back.total(room.table).view(shape)
+        return None, None, None, found, learned
 
 
 class _SentBack(torch.autograd.Function):
@@ -153,10 +232,14 @@ class _SentBack(torch.autograd.Function):
 def _own_back(back: Receivers, gradient: Tensor, shape: torch.Size) -> Tensor:
     """Gradient of `own`: each behavior's rows (rows, C, B, D) along that behavior's edges."""
     sent = gradient.permute(2, 0, 1, 3) * back.rows.t()[:, :, None, None]
+    return _own_total(back, sent.flatten(2), shape)
+
+
+def _own_total(back: Receivers, sent: Tensor, shape: torch.Size) -> Tensor:
     columns, chains, n_tables, size = shape
     if n_tables == 1:  # all behaviors began with the same vectors
-        return back.total(sent.flatten(2)).view(shape)
-    return back.each(sent.flatten(2)).view(columns, n_tables, chains, size).transpose(1, 2)
+        return back.total(sent).view(shape)
+    return back.each(sent).view(columns, n_tables, chains, size).transpose(1, 2)
 
 
 def _mixed_back(back: Receivers, gradient: Tensor, weights: Tensor, shape: torch.Size) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cigf.compiled import arrays, run, split_evenly
 from cigf.graph import halves, kernels
+from cigf.graph.fused import Room
 from cigf.graph.side import Side
 from cigf.graph.stack import Stack
 
@@ -32,23 +33,25 @@ def mix(side: Side, tables: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return gathered, out
 
 
-def to_send(side: Side, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """See `fused.Sums`."""
+def to_send(side: Side, gradient: Tensor, room: Room | None = None) -> tuple[Tensor, Tensor]:
+    """See `fused.Sums`; what is sent may be put into a room, in single precision."""
     rows, chains, n_behaviors, size = gradient.shape
-    sent, factor, scale = _to_be_sent(side, gradient, ((gradient, side.receive), 1), (chains, size))
+    bound = (gradient, side.receive), 1
+    sent, first, factor, scale = _to_be_sent(side, gradient, bound, (chains, size), room)
     borders = split_evenly(rows, chains * n_behaviors)
     given = arrays(gradient, side.receive)
-    run(kernels.by_behavior, borders, *given, np.float32(factor), *arrays(sent))
+    run(kernels.by_behavior, borders, *given, np.float32(factor), *arrays(sent), first)
     return sent.flatten(2), scale
 
 
 def mix_backward(
-    side: Side, gradient: Tensor, weights: Tensor, gathered: Tensor
+    side: Side, gradient: Tensor, weights: Tensor, gathered: Tensor, room: Room | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See `fused.Sums`."""
+    """See `fused.Sums`; what is sent may be put into a room, in single precision."""
     weight_gradient = torch.empty_like(weights)
     bound = (gradient, weights, side.receive), weights.shape[1]
-    sent, factor, scale = _to_be_sent(side, gradient, bound, tuple(gathered.shape[2:]))
+    shape = tuple(gathered.shape[2:])
+    sent, first, factor, scale = _to_be_sent(side, gradient, bound, shape, room)
     run(
         kernels.mix_backward,
         side.stack.borders,
@@ -57,6 +60,7 @@ def mix_backward(
         *arrays(gradient, weights, side.receive, gathered, weight_gradient),
         np.float32(factor),
         *arrays(sent),
+        first,
     )
     return weight_gradient, sent.flatten(2), scale
 
@@ -116,26 +120,33 @@ def _halved(side: Side, tables: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _to_be_sent(
-    side: Side, gradient: Tensor, bound: tuple[tuple[Tensor, ...], int], shape: tuple[int, ...]
-) -> tuple[Tensor, float, Tensor]:
-    """Make room for what rows send back, (B, rows, *shape).
+    side: Side,
+    gradient: Tensor,
+    bound: tuple[tuple[Tensor, ...], int],
+    shape: tuple[int, ...],
+    room: Room | None,
+) -> tuple[Tensor, int, float, Tensor]:
+    """Make room for what rows send back, (B, rows, *shape), unless there is some.
 
     Args:
         side: Who receives from whom.
         gradient: Of the rows.
         bound: Tensors whose largest values' product, times a number, nothing sent exceeds.
         shape: Of what a row sends.
+        room: Where to put it, if that is known.
 
     Returns:
-        The room; what is to be multiplied by before it is put there; the senders' scales that undo
-        that.
+        The room, and where these rows begin; what is to be multiplied by before it is put there;
+        the senders' scales that undo that.
     """
     n_behaviors, rows = side.receive.shape[1], len(gradient)
     scale = side.send_or_ones
+    if room is not None:
+        return room.table.view(*room.table.shape[:2], *shape), room.first, 1.0, scale
     if not side.halves or side.back is None or not halves.fits(shape[-1]):
-        return gradient.new_empty(n_behaviors, rows, *shape), 1.0, scale
+        return gradient.new_empty(n_behaviors, rows, *shape), 0, 1.0, scale
     tensors, times = bound
     highest = math.prod(halves.largest(each.contiguous()) for each in tensors) * times
     factor = halves.factor_for(highest)
-    room = torch.empty(n_behaviors, rows, *shape, dtype=torch.uint16)
-    return room, factor, scale / factor
+    sent = torch.empty(n_behaviors, rows, *shape, dtype=torch.uint16)
+    return sent, 0, factor, scale / factor

@@ -4,6 +4,7 @@ The gradients are the same wherever the kernels run; what they are is behind `Su
 Axes: B behaviors, H attention heads, C chains per behavior, D embedding size, F width of a table.
 """
 
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -11,6 +12,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cigf.graph.side import Side
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where several write what their rows send back, side by side.
+
+    Args:
+        table: Of all rows.
+        first: Where the rows of this one begin.
+    """
+
+    table: Float[Tensor, "B _rows F"]
+    first: int
 
 
 @runtime_checkable
@@ -85,12 +99,22 @@ def own(side: Side, x: Tensor, sums: Sums) -> Tensor:
     return out
 
 
+def mixed(side: Side, x: Tensor, weights: Tensor, sums: Sums) -> tuple[Tensor, Tensor]:
+    """Return what `Sums.mix` does, of senders as they are; no gradient."""
+    return sums.mix(side, x[None] if side.send is None else _by_sender(x, side.send), weights)
+
+
+def sent_by_own(side: Side, x: Tensor, sums: Sums) -> Tensor:
+    """Return what `own` does; no gradient."""
+    out = sums.each(side, _tables(side, x).flatten(2))
+    return out.view(*out.shape[:2], x.shape[1], x.shape[3]).transpose(1, 2)
+
+
 class _Own(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, side: Side, sums: Sums) -> Tensor:
         ctx.side, ctx.sums, ctx.shape = side, sums, x.shape
-        out = sums.each(side, _tables(side, x).flatten(2))
-        return out.view(*out.shape[:2], x.shape[1], x.shape[3]).transpose(1, 2)
+        return sent_by_own(side, x, sums)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -109,8 +133,7 @@ class _Mix(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weights: Tensor, side: Side, sums: Sums) -> Tensor:
         weights = weights.contiguous()
-        tables = x[None] if side.send is None else _by_sender(x, side.send)
-        gathered, out = sums.mix(side, tables, weights)
+        gathered, out = mixed(side, x, weights, sums)
         ctx.side, ctx.sums, ctx.shape = side, sums, x.shape
         ctx.save_for_backward(weights, gathered)
         return out.flatten(1, 2)

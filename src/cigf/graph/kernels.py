@@ -161,18 +161,19 @@ def scatter_total(
 
 @kernel
 def by_behavior(
-    gradient: Array, scale: Array, factor: float, out: Array, first: int, last: int
+    gradient: Array, scale: Array, factor: float, out: Array, ahead: int, first: int, last: int
 ) -> None:
-    """out[b, r, c] = factor * scale[r, b] * gradient[r, c, b]: what each row sends back.
+    """out[b, ahead + r, c] = factor * scale[r, b] * gradient[r, c, b]: what each row sends back.
 
     Out is of single numbers, or of the bits of half ones; a factor of 1 changes nothing.
     """
-    n_rows, n_chains, n_behaviors, size = gradient.shape
+    n_chains, n_behaviors, size = gradient.shape[1:]
+    n_sent = out.shape[1]
     flat, flat_out = gradient.reshape(-1), out.reshape(-1)
     for b in range(n_behaviors):
         for r in range(first, last):
             for c in range(n_chains):
-                at = ((b * n_rows + r) * n_chains + c) * size
+                at = ((b * n_sent + ahead + r) * n_chains + c) * size
                 place = ((r * n_chains + c) * n_behaviors + b) * size
                 _put(flat_out, at, factor * scale[r, b], flat, place, size)
 
@@ -238,15 +239,18 @@ def mix_backward(
     weight_gradient: Array,
     factor: float,
     sent: Array,
+    ahead: int,
     first: int,
     last: int,
 ) -> None:
     """The gradient of `mix_forward` as far as the receiving rows.
 
-    Shapes: gradient (rows, H, C, B, D); weight_gradient like weights; sent (B, rows, C, B, D),
-    what each row sends back along its edges, times a factor; its numbers as in `by_behavior`.
+    Shapes: gradient (rows, H, C, B, D); weight_gradient like weights; sent (B, ahead + rows or
+    more, C, B, D), what each row sends back along its edges, times a factor, behind rows of others;
+    its numbers as in `by_behavior`.
     """
-    n_rows, n_heads, n_chains, n_behaviors, size = gradient.shape
+    n_sent = sent.shape[1]
+    n_heads, n_chains, n_behaviors, size = gradient.shape[1:]
     flat, sums, flat_sent = gradient.reshape(-1), gathered.reshape(-1), sent.reshape(-1)
     width = n_chains * n_behaviors * size
     row = np.empty(width, np.float32)
@@ -265,4 +269,4 @@ def mix_backward(
                         weight_gradient[r, h, k, b] += dot_pieces(flat, at, sums, source, size)
                         weight = weights[r, h, k, b] * scale[r, b]
                         add_piece(row, target, weight, flat, at, size)
-            _put(flat_sent, (b * n_rows + r) * width, factor, row, 0, width)
+            _put(flat_sent, (b * n_sent + ahead + r) * width, factor, row, 0, width)
