@@ -291,7 +291,7 @@ def wait_for(condition, process):
 
 
 def test_a_run_stopped_by_control_c_is_resumed_to_the_same_bytes(tmp_path, dataset):
-    settings = ("--set", "training.epochs=100", "--set", "training.patience=0")
+    settings = ("--set", "training.epochs=40", "--set", "training.patience=0")
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     process = subprocess.Popen(
         program("train", dataset, "--out", stopped, *settings, "--tensorboard"),

@@ -140,7 +140,7 @@ train_run(Path(dataset), Path(run), config, resume=resume)
 
 
 def test_killed_at_random_moments_and_resumed_gives_the_same_bits(dataset, tmp_path):
-    settings = [*QUICK, "training.epochs=60", "training.checkpoint_seconds=0.01"]
+    settings = [*QUICK, "training.epochs=36", "training.checkpoint_seconds=0.01"]
     train_run(dataset, tmp_path / "whole", load_experiment(None, settings))
     run = tmp_path / "killed"
     command = [sys.executable, "-c", TRAIN, str(dataset), str(run), *settings]
