@@ -1,5 +1,6 @@
 """What ranks say to each other, through Gloo and through shared memory."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -131,17 +132,20 @@ class Broken(Group):
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("words", "problem"),
     [
-        ("[pair.cc:534] Connection closed by peer [::1]:7", "its connection is closed"),
-        ("[pair.cc:161] Timed out waiting for ...", "no answer in 0:00:00.3"),
-        ("Gloo takes no tensors of this type\nC++ trace", "Gloo takes no tensors of this type"),
+        ("[pair.cc:534] Connection closed by peer [::1]:7", "lost another rank: its connection"),
+        (
+            "[pair.cc:161] Timed out waiting for ...",
+            "has lost another rank: no answer in 0:00:00.3",
+        ),
+        ("No such type\nC++ trace", "cannot exchange with the others: No such type"),
     ],
 )
-def test_an_engine_that_fails_says_why(words, reason):
+def test_an_engine_that_fails_says_why(words, problem):
     with pytest.raises(RankLostError) as raised:
         GroupRanks(Broken(words), SHORT).any(False)
-    assert str(raised.value).startswith(f"rank 0 of 2 has lost another rank: {reason}")
+    assert re.match(f"rank 0 of 2 (has )?{problem}", str(raised.value))
     assert "trace" not in str(raised.value)
 
 

@@ -13,13 +13,15 @@ from cigf import compiled
 from cigf.data.dataset import touched_pairs
 from cigf.data.splitting import Candidates
 from cigf.data.tasks import RankingTask
+from cigf.distributed import sending
 from cigf.distributed.graph import RankGraph
+from cigf.distributed.memory import MemoryRanks
 from cigf.distributed.model import RankModel, check_divisible, share_of
 from cigf.distributed.partition import Partition, local_rows
 from cigf.distributed.ranking import rank_share
 from cigf.distributed.setting import RankSetting
 from cigf.errors import ConfigError, DivergedError
-from cigf.graph import needed
+from cigf.graph import needed, propagation
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Sizes
 from cigf.models.registry import build_model, parse_model_config
@@ -200,6 +202,47 @@ def test_rows_of_half_precision_are_those_of_one_process(memory):
             for name, p in model.named_parameters():
                 # On the way back rows are of single precision.
                 torch.testing.assert_close(gradients[name], p.grad, rtol=0.0, atol=2e-3)
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_ranks_that_share_memory_write_what_their_rows_send_back(monkeypatch, memory):
+    asked, plain = [], MemoryRanks.side_by_side
+
+    def side_by_side(ranks, *shape):
+        asked.append(ranks.rank)
+        return plain(ranks, *shape)
+
+    monkeypatch.setattr(MemoryRanks, "side_by_side", side_by_side)
+    batch = next(sampler(build()).epoch(0))
+
+    def ask(ranks):
+        part, graph = rank_part(ranks)
+        part(graph, batch).sum().backward()
+
+    with compiled.switched(on=True):
+        on_threads(2, ask, memory=memory)
+    # Both ways back through two of three layers, and one, from items, through the last.
+    assert sorted(asked) == ([0] * 5 + [1] * 5 if memory else [])
+
+
+def test_where_nothing_learns_rows_are_mixed_in_blocks(monkeypatch):
+    monkeypatch.setattr(sending, "_SideBySide", None)  # which knows no blocks
+    monkeypatch.setattr(propagation, "BLOCK_ROWS", 3)
+    expected = build().encode(BehaviorGraph.build(MATRICES))
+
+    def ask(ranks):
+        part, graph = rank_part(ranks)
+        return part.represent(graph, all_users=True)
+
+    with compiled.switched(on=True):
+        for found in on_threads(2, ask, memory=True):
+            torch.testing.assert_close(found.users, expected.users.detach(), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(found.items, expected.items.detach(), rtol=1e-4, atol=1e-5)
+
+
+def rank_part(ranks):
+    partition = Partition.by_edges(MATRICES, ranks.size)
+    return RankModel(build(), partition, ranks), RankGraph.of(MATRICES, partition, ranks)
 
 
 def graph_of(dtype):

@@ -26,6 +26,9 @@ class Ranks(ABC):
         size: R.
     """
 
+    shares_memory = False
+    """Whether `side_by_side` can be asked for: ranks of one machine."""
+
     def __init__(self, rank: int, size: int) -> None:
         self.rank, self.size = rank, size
 
@@ -48,9 +51,6 @@ class Ranks(ABC):
         Raises:
             RankLostError: Another rank has ended.
         """
-
-    shares_memory = False
-    """Whether `side_by_side` can be asked for: ranks of one machine."""
 
     def side_by_side(self, n_tables: int, n_rows: int, width: int) -> AbstractContextManager[Room]:
         """Give tables of single precision in the ranks' memory, in which each fills its own rows.
@@ -197,16 +197,17 @@ class GroupRanks(Ranks):
             raise
         except RuntimeError as error:
             raise RankLostError(
-                f"rank {self.rank} of {self.size} has lost another rank: {self._reason(error)}"
+                f"rank {self.rank} of {self.size} {self._problem(error)}"
             ) from error
 
-    def _reason(self, error: RuntimeError) -> str:
-        """Why an exchange failed; in the engine's own words where they say more."""
+    def _problem(self, error: RuntimeError) -> str:
+        """What was wrong with an exchange; in the engine's own words where another is not lost."""
         words = (str(error).splitlines() or [""])[0]
         if "Timed out" in words:
-            return f"no answer in {self._timeout}"
-        closed = any(each in words for each in ("closed", "reset", "Broken pipe", "exited"))
-        return "its connection is closed" if closed or not words else words
+            return f"has lost another rank: no answer in {self._timeout}"
+        if any(each in words for each in ("closed", "reset", "Broken pipe", "exited")):
+            return "has lost another rank: its connection is closed"
+        return f"cannot exchange with the others: {words}"
 
 
 def in_one(x: Tensor) -> bool:

@@ -1,9 +1,10 @@
 """The graph of one rank: its own nodes receive, all nodes send.
 
 The adjacency is symmetric, so what a rank's nodes must know of the gradient lies along the edges
-that it already has: vectors are gathered on the way forth, gradients on the way back, and no edge
-is stored twice. Only where a few users are selected are gradients sent along their edges, and
-summed where they belong. Items that no batch reads are left out on all ranks alike.
+that it already has: vectors are gathered on the way forth, gradients or what rows make of them on
+the way back, and no edge is stored twice. Only where a few users are selected are gradients sent
+along their edges, and summed where they belong. Items that no batch reads are left out on all
+ranks alike.
 
 Axes: U users and I items of this rank, R ranks, B behaviors, H heads, C chains, D size; a table has
 a row for each node of all ranks.

@@ -162,7 +162,7 @@ class _SideBySide(torch.autograd.Function):
     def forward(
         ctx: Any, ranks: Ranks, way: Way, table: Tensor, own: Tensor, weights: Tensor | None
     ) -> Tensor:
-        from cigf.graph import cpu_sums
+        from cigf.graph import cpu_sums  # needs numba
 
         ctx.ranks, ctx.way, ctx.shape = ranks, way, own.shape
         if weights is None:
@@ -174,7 +174,7 @@ class _SideBySide(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        from cigf.graph import cpu_sums
+        from cigf.graph import cpu_sums  # needs numba
 
         side, back, shape = ctx.way.side, ctx.way.back, ctx.shape
         gradient = gradients[0].contiguous()
@@ -187,12 +187,10 @@ class _SideBySide(torch.autograd.Function):
                 gradient = gradient.view(*weights.shape[:2], *shape[1:])
                 learned, *_ = cpu_sums.mix_backward(side, gradient, weights, gathered, room)
             else:
-                learned, _ = None, cpu_sums.to_send(side, gradient, room)
-        if learned is None:
-            found = _own_total(back, room.table, shape)
-        else:
-            found = back.total(room.table).view(shape)
-        return None, None, None, found, learned
+                cpu_sums.to_send(side, gradient, room)
+        if not ctx.saved_tensors:
+            return None, None, None, _own_total(back, room.table, shape), None
+        return None, None, None, back.total(room.table).view(shape), learned
 
 
 class _SentBack(torch.autograd.Function):
