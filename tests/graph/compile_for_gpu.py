@@ -74,6 +74,8 @@ def propagate(b, c, d, h, *, halves):
         nodes = Nodes(x[:_U], x[_U:])
         total = sum(part.sum() for part in (*step.own(nodes), *step.mix(nodes, weights)))
         torch.autograd.grad(total, (x, *weights))
+        some = step.mix(Nodes(*(each.detach() for each in nodes)), weights)
+        torch.autograd.grad(some.users.sum() + some.items.sum(), tuple(weights))
 
 
 def main(arch):

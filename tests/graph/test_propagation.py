@@ -6,7 +6,7 @@ import torch
 
 from cigf import compiled
 from cigf.compiled import switched
-from cigf.graph import propagation
+from cigf.graph import cpu_sums, propagation
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.propagation import Propagation, mix_side
 from cigf.graph.stack import Stack
@@ -25,7 +25,7 @@ def backend(request, monkeypatch):
     if request.param == "gpu":
         interpreted(monkeypatch)
     with switched(on=request.param != "torch"):
-        yield
+        yield request.param
 
 
 def setup(normalization, users=None, size=D):
@@ -98,6 +98,29 @@ def test_mixing_in_blocks_of_rows_gives_the_same_bits(users, monkeypatch):
         blocks = step.mix(nodes, weights)
     assert torch.equal(blocks.users, whole.users)
     assert torch.equal(blocks.items, whole.items)
+
+
+def test_senders_that_need_no_gradient_are_sent_none(backend, monkeypatch):
+    _, step, x = setup("symmetric", torch.tensor([4, 0, 6]))
+    weights = Nodes(*(torch.randn(n, H, B, B, requires_grad=True) for n in (3, I)))
+    sums, sent = cpu_sums, []
+    if backend == "gpu":
+        from cigf.graph import gpu_sums as sums
+    plain = sums.mix_backward
+
+    def spy(*given, **options):
+        found = plain(*given, **options)
+        sent.append(found[1].shape[1])
+        return found
+
+    monkeypatch.setattr(sums, "mix_backward", spy)
+
+    def gradients(x):
+        out = step.mix(Nodes(x[:U], x[U:]), weights)
+        return torch.autograd.grad(out.users.square().sum() + out.items.sum(), weights)
+
+    assert all(map(torch.equal, gradients(x), gradients(x.detach())))
+    assert sorted(sent) == ([] if backend == "torch" else [0, 0, 3, I])
 
 
 def test_senders_that_are_the_same_for_all_behaviors_need_not_be_repeated():

@@ -185,7 +185,7 @@ class _SideBySide(torch.autograd.Function):
             if ctx.saved_tensors:
                 weights, gathered = ctx.saved_tensors
                 gradient = gradient.view(*weights.shape[:2], *shape[1:])
-                learned, *_ = cpu_sums.mix_backward(side, gradient, weights, gathered, room)
+                learned, *_ = cpu_sums.mix_backward(side, gradient, weights, gathered, room=room)
             else:
                 cpu_sums.to_send(side, gradient, room)
         if not ctx.saved_tensors:

@@ -45,12 +45,20 @@ def to_send(side: Side, gradient: Tensor, room: Room | None = None) -> tuple[Ten
 
 
 def mix_backward(
-    side: Side, gradient: Tensor, weights: Tensor, gathered: Tensor, room: Room | None = None
+    side: Side,
+    gradient: Tensor,
+    weights: Tensor,
+    gathered: Tensor,
+    *,
+    sends: bool = True,
+    room: Room | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `fused.Sums`; what is sent may be put into a room, in single precision."""
     weight_gradient = torch.empty_like(weights)
     bound = (gradient, weights, side.receive), weights.shape[1]
     shape = tuple(gathered.shape[2:])
+    if not sends:
+        room = Room(gradient.new_empty(weights.shape[3], 0, math.prod(shape)), 0)
     sent, first, factor, scale = _to_be_sent(side, gradient, bound, shape, room)
     run(
         kernels.mix_backward,

@@ -70,8 +70,18 @@ class Sums(Protocol):
         gradient: Float[Tensor, "rows H C B D"],
         weights: Float[Tensor, "rows H B B"],
         gathered: Float[Tensor, "rows B C B D"],
-    ) -> tuple[Float[Tensor, "rows H B B"], Float[Tensor, "B rows F"], Float[Tensor, "columns B"]]:
-        """Return the weights' gradient, what the rows send back, and by what scale."""
+        *,
+        sends: bool = True,
+    ) -> tuple[Float[Tensor, "rows H B B"], Float[Tensor, "B _sent F"], Float[Tensor, "columns B"]]:
+        """Return the weights' gradient, what the rows send back, and by what scale.
+
+        Args:
+            side: Who receives from whom.
+            gradient: Of what `mix` returned.
+            weights: Of its weights.
+            gathered: What it gathered.
+            sends: Whether the rows send anything back; where not, the second has no rows.
+        """
         ...
 
     def send_back(
@@ -144,8 +154,11 @@ class _Mix(torch.autograd.Function):
         sums: Sums = ctx.sums
         weights, gathered = ctx.saved_tensors
         gradient = gradients[0].contiguous().view(*weights.shape[:2], *ctx.shape[1:])
-        weight_gradient, sent, scale = sums.mix_backward(side, gradient, weights, gathered)
-        if not ctx.needs_input_grad[0]:
+        sends = ctx.needs_input_grad[0]
+        weight_gradient, sent, scale = sums.mix_backward(
+            side, gradient, weights, gathered, sends=sends
+        )
+        if not sends:
             return None, weight_gradient, None, None
         return sums.send_back(side, sent, scale).view(ctx.shape), weight_gradient, None, None
 

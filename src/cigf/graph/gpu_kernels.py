@@ -243,6 +243,7 @@ def mix_backward(
     C: tl.constexpr,
     D: tl.constexpr,
     H: tl.constexpr,
+    SENDS: tl.constexpr,
     ROWS: tl.constexpr,
     CHAINS: tl.constexpr,
     SIZE: tl.constexpr,
@@ -251,7 +252,7 @@ def mix_backward(
 
     Shapes: gradient (rows, H, C, B, D); weights and their gradient (rows, H, B, B); sent (B, rows,
     C, B, D), what each row sends back along its edges, times `factor`, one number; not written for
-    rows without edges. ROWS, CHAINS >= B and SIZE >= D are powers of two.
+    rows without edges, nor at all without SENDS. ROWS, CHAINS >= B and SIZE >= D are powers of two.
     """
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     chain, number = tl.arange(0, CHAINS), tl.arange(0, SIZE)
@@ -276,13 +277,14 @@ def mix_backward(
                 dots += tl.sum(mine * tl.load(gathered + at, mask=there, other=0.0), 2)
             at = ((row * H + head)[:, None] * B + chain[None, :]) * B + behavior
             tl.store(weight_gradient + at, dots, mask=known)
-        for c in tl.static_range(C):
-            total = tl.zeros((ROWS, CHAINS, SIZE), tl.float32)
-            for head in tl.static_range(H):
-                at = ((row * H + head)[:, None] * B + chain[None, :]) * B + behavior
-                weight = tl.load(weights + at, mask=linked[:, None] & known, other=0.0)
-                at = ((by_row * H + head) * C + c) * (B * D) + within
-                total += weight[:, :, None] * tl.load(gradient + at, mask=there, other=0.0)
-            total *= share[:, None, None]
-            at = ((behavior * n_rows + by_row) * C + c) * (B * D) + within
-            tl.store(sent + at, total.to(sent.dtype.element_ty), mask=there)
+        if SENDS:
+            for c in tl.static_range(C):
+                total = tl.zeros((ROWS, CHAINS, SIZE), tl.float32)
+                for head in tl.static_range(H):
+                    at = ((row * H + head)[:, None] * B + chain[None, :]) * B + behavior
+                    weight = tl.load(weights + at, mask=linked[:, None] & known, other=0.0)
+                    at = ((by_row * H + head) * C + c) * (B * D) + within
+                    total += weight[:, :, None] * tl.load(gradient + at, mask=there, other=0.0)
+                total *= share[:, None, None]
+                at = ((behavior * n_rows + by_row) * C + c) * (B * D) + within
+                tl.store(sent + at, total.to(sent.dtype.element_ty), mask=there)

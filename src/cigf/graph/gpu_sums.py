@@ -50,15 +50,14 @@ def to_send(side: Side, gradient: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mix_backward(
-    side: Side, gradient: Tensor, weights: Tensor, gathered: Tensor
+    side: Side, gradient: Tensor, weights: Tensor, gathered: Tensor, *, sends: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `fused.Sums`."""
     rows, heads, chains, n_behaviors, size = gradient.shape
     factor, kind = _factor(side, (gradient, weights, side.receive), heads)
     weight_gradient = torch.empty_like(weights)
-    sent = torch.empty(
-        n_behaviors, rows, chains * n_behaviors * size, dtype=kind, device=gradient.device
-    )
+    width = chains * n_behaviors * size
+    sent = gradient.new_empty(n_behaviors, rows if sends else 0, width, dtype=kind)
     edges = side.on_gpu
     k, d = _power_of_two(n_behaviors), _power_of_two(size)
     at_once = max(1, _TILE // (k * d))
@@ -78,6 +77,7 @@ def mix_backward(
             C=chains,
             D=size,
             H=heads,
+            SENDS=sends,
             ROWS=at_once,
             CHAINS=k,
             SIZE=d,

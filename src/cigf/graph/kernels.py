@@ -247,7 +247,7 @@ def mix_backward(
 
     Shapes: gradient (rows, H, C, B, D); weight_gradient like weights; sent (B, ahead + rows or
     more, C, B, D), what each row sends back along its edges, times a factor, behind rows of others;
-    its numbers as in `by_behavior`.
+    its numbers as in `by_behavior`. Where it has no rows at all, nothing is sent.
     """
     n_sent = sent.shape[1]
     n_heads, n_chains, n_behaviors, size = gradient.shape[1:]
@@ -267,6 +267,8 @@ def mix_backward(
                         target = (c * n_behaviors + k) * size
                         at = (((r * n_heads + h) * n_chains + c) * n_behaviors + k) * size
                         weight_gradient[r, h, k, b] += dot_pieces(flat, at, sums, source, size)
-                        weight = weights[r, h, k, b] * scale[r, b]
-                        add_piece(row, target, weight, flat, at, size)
-            _put(flat_sent, (b * n_sent + ahead + r) * width, factor, row, 0, width)
+                        if n_sent:
+                            weight = weights[r, h, k, b] * scale[r, b]
+                            add_piece(row, target, weight, flat, at, size)
+            if n_sent:
+                _put(flat_sent, (b * n_sent + ahead + r) * width, factor, row, 0, width)
