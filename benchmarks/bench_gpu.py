@@ -13,15 +13,12 @@ from typing import Any
 import torch
 
 from benchmarks import scale_parts
-from benchmarks.bench_scale import dataset
+from benchmarks.bench_scale import WARM_UP, dataset
 from benchmarks.common import Figure, Options, median_of, say
 from benchmarks.power_law import IJCAI, TAOBAO, Size
 from cigf.graph.fastest import measured
 
 _GIGABYTE = float(1 << 30)
-
-_WARM_UP = 3
-"""Steps that are not counted."""
 
 _USERS_PER_STEP = 256
 
@@ -65,7 +62,7 @@ class _Bench:
     def steps(self, what: str, folder: Path) -> list[Figure]:
         """Steps in single precision, and with gathers of half precision."""
         figures = []
-        users = _USERS_PER_STEP * (_WARM_UP + self._repeats)
+        users = _USERS_PER_STEP * (WARM_UP + self._repeats)
         for gathers in ("float32", "float16"):
             taken = self._part(
                 "train",
@@ -75,7 +72,7 @@ class _Bench:
                 f"training.gathers={gathers}",
                 f"sampling.users_per_epoch={users}",
             )
-            milliseconds = [1e3 * each for each in taken["steps"][_WARM_UP:]]
+            milliseconds = [1e3 * each for each in taken["steps"][WARM_UP:]]
             name = f"{self._name}: {what}, {gathers}"
             figures += [median_of(name, milliseconds, "ms", must=60.0), self._peak(name, taken)]
         return figures

@@ -2,8 +2,8 @@
 
 The logs are synthetic (`benchmarks/power_law.py`), unless the folder of --work already holds a
 prepared dataset `ijcai` or `taobao`. Every piece of work is a process of its own
-(`benchmarks/scale_parts.py`), whose whole peak memory stands beside its time; the first step or
-epoch of several is not counted, because it asks the system for memory.
+(`benchmarks/scale_parts.py`), whose whole peak memory stands beside its time; the first steps and
+the first epoch of several are not counted, because they ask the system for memory.
 """
 
 import json
@@ -23,6 +23,9 @@ from benchmarks.scale_parts import SUBGRAPHS
 
 GROWTH = (1, 2, 5, 10, 20, 36, 100)
 """Millions of pairs, by growing the IJCAI size as a whole; 100 need 11 GB."""
+
+WARM_UP = 10
+"""First steps that are not counted: only then does a step on a large graph take no new memory."""
 
 _ONE_EPOCH = ["training.epochs=1"]
 _GIGABYTE = 1024.0
@@ -65,8 +68,8 @@ def full_step(folder: Path, repeats: int) -> list[Figure]:
     for gathers in ("float32", "float16"):
         taken = steps_of(folder, repeats, 3, gathers)
         name = f"IJCAI size, a step on the whole graph, L = 3, {gathers}"
-        figures.append(median_of(name, taken["steps"][1:], "s", must=12.0))
-        figures += [_processor(name, taken), _peak(name, taken, 16.0)]
+        figures.append(median_of(name, taken["steps"], "s", must=12.0))
+        figures += [_processor(name, taken["processor"]), _peak(name, taken, 16.0)]
         if gathers == "float32":
             shape = _shape(taken, layers=3)
             figures += _predicted(name, scale_model.training_bytes(shape), taken)
@@ -74,10 +77,11 @@ def full_step(folder: Path, repeats: int) -> list[Figure]:
 
 
 def steps_of(folder: Path, repeats: int, layers: int, gathers: str) -> dict[str, Any]:
-    """Train for 1 + repeats steps."""
-    users = 256 * (1 + repeats)
+    """Train for WARM_UP + repeats steps; return what the later ones took."""
+    users = 256 * (WARM_UP + repeats)
     chosen = [f"model.n_layers={layers}", f"training.gathers={gathers}"]
-    return part("train", folder, [*chosen, *_ONE_EPOCH, f"sampling.users_per_epoch={users}"])
+    taken = part("train", folder, [*chosen, *_ONE_EPOCH, f"sampling.users_per_epoch={users}"])
+    return {**taken, **{each: taken[each][WARM_UP:] for each in ("steps", "processor")}}
 
 
 def subgraph_epoch(folder: Path, repeats: int) -> list[Figure]:
@@ -88,7 +92,7 @@ def subgraph_epoch(folder: Path, repeats: int) -> list[Figure]:
         taken = part("train", folder, [f"model.n_layers={layers}", epochs, *SUBGRAPHS])
         name = f"IJCAI size, sub-graph epoch of {taken['steps_per_epoch']} steps, L = {layers}"
         figures.append(median_of(name, taken["epochs"][1:], "s", must=61.6))
-        figures += [_processor(name, taken), _peak(name, taken, 8.0)]
+        figures += [_processor(name, _later(taken)), _peak(name, taken, 8.0)]
     return figures
 
 
@@ -121,7 +125,7 @@ def taobao_epoch(folder: Path, repeats: int) -> list[Figure]:
         taken = part("train", folder, ["model.n_layers=4", *chosen])
         name = f"Taobao size, an epoch of {taken['steps_per_epoch']} steps, L = 4, {gathers}"
         figures.append(median_of(name, taken["epochs"][1:], "s", must=16.78))
-        figures += [_processor(name, taken), _peak(name, taken)]
+        figures += [_processor(name, _later(taken)), _peak(name, taken)]
         if gathers == "float32":
             predicted = scale_model.training_bytes(_shape(taken, layers=4))
             figures += _predicted(name, predicted, taken)
@@ -133,8 +137,8 @@ def growing(folders: dict[str, Path], repeats: int) -> list[Figure]:
     figures, pairs, seconds = [], [], []
     for name, folder in folders.items():
         taken = steps_of(folder, repeats, 3, "float32")
-        figure = median_of(f"{name} pairs, a step, L = 3", taken["steps"][1:], "s")
-        figures += [figure, _processor(name, taken), _peak(f"{name} pairs", taken)]
+        figure = median_of(f"{name} pairs, a step, L = 3", taken["steps"], "s")
+        figures += [figure, _processor(name, taken["processor"]), _peak(f"{name} pairs", taken)]
         pairs.append(taken["size"]["pairs"])
         seconds.append(figure.value)
     slope = float(np.polyfit(np.log(pairs), np.log(seconds), 1)[0])
@@ -158,8 +162,13 @@ def _shape(taken: dict[str, Any], layers: int = 2) -> Shape:
     return Shape(size["users"], size["items"], size["behaviors"], size["pairs"], layers=layers)
 
 
-def _processor(name: str, taken: dict[str, Any]) -> Figure:
-    seconds = taken["processor"][1:] or taken["processor"]
+def _later(taken: dict[str, Any]) -> list[float]:
+    """Processor seconds of the steps of all epochs but the first."""
+    later: list[float] = taken["processor"][taken["steps_per_epoch"] :]
+    return later
+
+
+def _processor(name: str, seconds: Sequence[float]) -> Figure:
     return median_of(f"{name}: a step's processor seconds, all threads", seconds, "s")
 
 

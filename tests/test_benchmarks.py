@@ -456,6 +456,7 @@ def test_scale_measures_every_piece(tmp_path, monkeypatch):
         return scale_parts.work(name, folder, {"set": list(chosen), "repeats": repeats})
 
     monkeypatch.setattr(bench_scale, "part", part)
+    monkeypatch.setattr(bench_scale, "WARM_UP", 1)  # an epoch of 300 users has two steps
     options = Options(Path(), tmp_path, repeats=1)
     figures = bench_scale.run(options, size, size, [size, size.times(1.5)])
     found = {figure.name: figure for figure in figures}
@@ -496,9 +497,10 @@ def test_without_a_gpu_its_benchmark_says_so(capsys):
     assert "there is no CUDA device here" in capsys.readouterr().err
 
 
-def test_the_gpus_benchmark_measures_every_piece(tmp_path):
+def test_the_gpus_benchmark_measures_every_piece(tmp_path, monkeypatch):
     """On the CPU, where the bounds mean nothing: that it can be run where there is a GPU."""
-    size = Size(1_500, 400, (15_000, 500, 400, 300), n_held_out=90)
+    monkeypatch.setattr(bench_gpu, "WARM_UP", 1)  # an epoch of 300 users has two steps
+    size = Size(300, 400, (3_000, 500, 400, 300), n_held_out=90)
     options = Options(Path(), tmp_path, repeats=1)
     figures = bench_gpu.run(options, size, size, "cpu")
     musts = {figure.name: figure.must for figure in figures if figure.must is not None}

@@ -34,7 +34,7 @@ class TrainingConfig(Config):
     """Weight lambda of the sum of squares of the model's regularized parameters (eq. 17)."""
     gathers: Literal["float32", "float16"] = "float32"
     """Precision of the vectors that sums along edges read; float16 (for cigf, in compiled kernels)
-    rounds them to 11 bits, sums in float32, and takes less time on large graphs."""
+    rounds them to 11 bits, sums in float32, and takes less time where cores wait for memory."""
     gradient_clip: NonNegativeFloat = 0.0
     """Largest norm of the whole gradient; 0 does not clip."""
     metric: str = "ndcg@10/1+99"
