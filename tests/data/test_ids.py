@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import polars as pl
 import pytest
 
@@ -50,3 +52,15 @@ def test_behaviors_know_their_target_and_suggest() -> None:
     assert list(names) == ["view", "cart", "buy"]
     with pytest.raises(DataError, match=r"behavior 'buyy' is not in this .*; did you mean buy\?"):
         names.index("buyy")
+
+
+def test_saved_ids_do_not_show_how_they_lie_in_memory(tmp_path: Path) -> None:
+    names = [f"{row:04d} is followed by more than twelve letters" for row in range(5000)]
+    shuffled = pl.Series([names[(7 * row) % 5000] for row in range(5000)])
+    pieces = pl.concat([pl.Series(names[:20]), pl.Series(names[20:])], rechunk=False)
+    IdMap(pl.Series(names), "item").save(tmp_path / "plain", "item_id")
+    for ids in (shuffled.sort(), pieces):
+        assert ids.to_list() == names
+        IdMap(ids, "item").save(tmp_path / "other", "item_id")
+        assert (tmp_path / "other").read_bytes() == (tmp_path / "plain").read_bytes()
+    assert pl.read_ipc(tmp_path / "plain").to_dict(as_series=False) == {"item_id": names}

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -48,29 +47,19 @@ def save_split(
         for name, array in arrays.items():
             _write_array(temporary / f"{name}.npy", array)
         for ids in (split.train.users, split.train.items):
-            _write_ids(temporary / f"{ids.entity}s.arrow", ids)
+            ids.save(temporary / f"{ids.entity}s.arrow", f"{ids.entity}_id")
         manifest = _manifest_of(split, arrays) | {"extra": dict(extra or {})}
         text = json.dumps(manifest, indent=1, ensure_ascii=False)
         (temporary / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
-# Both write through Python's own files, which say that a disk is full; `numpy.save` and Polars
-# hide the reason.
-
-
 def _write_array(path: Path, array: NDArray[Any]) -> None:
+    # Through Python's own file, which says that a disk is full; `numpy.save` hides the reason.
     array = np.ascontiguousarray(array)
     with path.open("wb") as stream:
         header = np.lib.format.header_data_from_array_1_0(array)
         np.lib.format.write_array_header_1_0(stream, header)
         stream.write(array.data.cast("B") if array.size else b"")
-
-
-def _write_ids(path: Path, ids: IdMap) -> None:
-    buffer = BytesIO()
-    frame = pl.DataFrame({f"{ids.entity}_id": ids.ids})
-    frame.write_ipc(buffer, compression="uncompressed")
-    path.write_bytes(buffer.getbuffer())
 
 
 def _arrays_of(split: Split) -> Arrays:

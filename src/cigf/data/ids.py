@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,6 +84,19 @@ class IdMap:
     def external(self, rows: NDArray[np.integer[Any]]) -> pl.Series:
         """Return the external ids of rows, in their order."""
         return self._ids.gather(pl.Series(np.asarray(rows, dtype=np.int64)))
+
+    def save(self, path: Path, column: str) -> None:
+        """Write the ids as an Arrow file of one column: the same ids give the same bytes.
+
+        Polars' own layout of strings would show where they once stood in a log.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        buffer = BytesIO()  # Python's own files say that a disk is full; Polars hides the reason
+        frame = pl.DataFrame({column: self._ids}).rechunk()
+        frame.write_ipc(buffer, compression="uncompressed", compat_level=pl.CompatLevel.oldest())
+        path.write_bytes(buffer.getbuffer())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IdMap) and self._ids.equals(other._ids)

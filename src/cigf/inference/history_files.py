@@ -24,7 +24,7 @@ from cigf.inference.manifest import (
 def save_history(folder: Path, history: Dataset) -> dict[str, ArrayEntry]:
     """Write ids and matrices; return the matrices' manifest entries."""
     for ids in (history.users, history.items):
-        pl.DataFrame({"id": ids.ids}).write_ipc(folder / f"{ids.entity}s.arrow")
+        ids.save(folder / f"{ids.entity}s.arrow", "id")
     return _save_matrices(folder, "seen", dict(enumerate(history.interactions)))
 
 
