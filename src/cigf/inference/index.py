@@ -220,7 +220,7 @@ def _item_side(factors: Factors, mean: tuple[float, ...] | None) -> Floats:
     parts = [vectors.reshape(len(vectors), -1)]
     if factors.item_bias is not None:
         parts.append(factors.item_bias[:, None] / np.float32(factors.scale))
-    squares = sum((part * part).sum(axis=1) for part in parts)
+    squares = np.sum([(part * part).sum(axis=1) for part in parts], axis=0)
     parts.append(np.sqrt(np.maximum(squares.max(initial=0.0) - squares, 0.0))[:, None])
     return np.ascontiguousarray(np.concatenate(parts, axis=1), np.float32)
 
