@@ -3,10 +3,12 @@
 import importlib
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import optuna
 import polars as pl
+import psutil
 import pytest
 
 from cigf.data.dataset_store import load_split, save_split
@@ -102,6 +104,8 @@ def test_a_study_goes_on_until_it_has_its_trials(small, space, tmp_path, faked):
     assert table["state"].to_list() == ["complete"] * 5
     assert table[found.metric].max() == pytest.approx(found.best.value)
     assert found.best.value == pytest.approx(3 * found.best.options["training.learning_rate"])
+    opened = [Path(file.path).name for file in psutil.Process().open_files()]
+    assert "study.db" not in opened
 
 
 def test_hopeless_trials_are_stopped_early(small, space, tmp_path, faked):
@@ -128,8 +132,8 @@ def test_an_interrupted_trial_is_taken_up_with_the_same_options(small, space, tm
     assert len(list((out / "trials").iterdir())) == 1  # it is needed again
     assert len(tune(small, space, out, n_trials=4).trials) == 4
     assert seen[4] == seen[5]  # the trial after the interruption is the one before
-    study = optuna.load_study(study_name="cigf", storage=f"sqlite:///{out / 'study.db'}")
-    assert len(study.trials) == 5
+    with tuning.stored(out / "study.db") as study:
+        assert len(study.trials) == 5
 
 
 def test_a_resumed_trial_tells_again_what_it_had_reached(tmp_path):
@@ -182,10 +186,8 @@ def test_another_space_or_dataset_is_refused(small, space, tmp_path, faked):
     other.write_text(SPACE.replace("1e-1", "1e-2"))
     with pytest.raises(OutputError, match="holds a study of another space"):
         tune(small, other, tmp_path / "study", n_trials=1)
-    study = optuna.load_study(
-        study_name="cigf", storage=f"sqlite:///{tmp_path / 'study' / 'study.db'}"
-    )
-    study.set_user_attr("fingerprint", "of other data")
+    with tuning.stored(tmp_path / "study" / "study.db") as study:
+        study.set_user_attr("fingerprint", "of other data")
     with pytest.raises(OutputError, match="holds a study on another dataset"):
         tune(small, space, tmp_path / "study", n_trials=1)
 
