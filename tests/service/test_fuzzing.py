@@ -15,6 +15,10 @@ from cigf.service.settings import Limits
 from inference.inference_toys import random_history, write_artifact
 from service.serving import Server
 
+# In tests beartype checks the types, and draws the entries it looks at with `random`, also in the
+# server's threads; Hypothesis takes that for the strategy's doing if a case is drawn just then.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+
 QUICK = settings(
     max_examples=10,
     deadline=None,
@@ -63,9 +67,6 @@ def test_all_calls_are_tried(schema):
     assert found == set(CALLS)
 
 
-# In tests beartype checks the types, and draws the entries it looks at with `random`, also in the
-# server's threads; Hypothesis takes that for the strategy's doing if a case is drawn just then.
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @pytest.mark.parametrize("call", CALLS)
 def test_what_the_document_describes_never_fails(server, schema, call):
     method, path = call.split()
