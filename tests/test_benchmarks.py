@@ -461,6 +461,11 @@ def test_scale_measures_every_piece(tmp_path, monkeypatch):
     figures = bench_scale.run(options, size, size, [size, size.times(1.5)])
     found = {figure.name: figure for figure in figures}
     assert found["growth: slope of log seconds against log pairs"].must == 1.1
+    steps = [figure for name, figure in found.items() if ", a step" in name and figure.values]
+    assert len(steps) == 6  # clock and processor of two precisions, clock of two sizes
+    assert all(len(figure.values) == 1 for figure in steps)
+    epochs = [figure for name, figure in found.items() if "epoch of 2 steps" in name]
+    assert {len(each.values) for each in epochs if "processor" in each.name} == {2}
     measured = [figure for figure in figures if figure.unit in ("s", "GB")]
     assert all(figure.value > 0 for figure in measured)
     assert sum("peak memory" in figure.name for figure in figures) == 10

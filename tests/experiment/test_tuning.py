@@ -132,8 +132,7 @@ def test_an_interrupted_trial_is_taken_up_with_the_same_options(small, space, tm
     assert len(list((out / "trials").iterdir())) == 1  # it is needed again
     assert len(tune(small, space, out, n_trials=4).trials) == 4
     assert seen[4] == seen[5]  # the trial after the interruption is the one before
-    with tuning.stored(out / "study.db") as study:
-        assert len(study.trials) == 5
+    assert len(tuning.stored(out / "study.db").trials) == 5
 
 
 def test_a_resumed_trial_tells_again_what_it_had_reached(tmp_path):
@@ -186,8 +185,8 @@ def test_another_space_or_dataset_is_refused(small, space, tmp_path, faked):
     other.write_text(SPACE.replace("1e-1", "1e-2"))
     with pytest.raises(OutputError, match="holds a study of another space"):
         tune(small, other, tmp_path / "study", n_trials=1)
-    with tuning.stored(tmp_path / "study" / "study.db") as study:
-        study.set_user_attr("fingerprint", "of other data")
+    study = tuning.stored(tmp_path / "study" / "study.db")
+    study.set_user_attr("fingerprint", "of other data")
     with pytest.raises(OutputError, match="holds a study on another dataset"):
         tune(small, space, tmp_path / "study", n_trials=1)
 

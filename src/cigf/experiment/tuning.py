@@ -12,8 +12,7 @@ Killed at any moment, it goes on: a trial that was under way resumes from its la
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -122,19 +121,19 @@ def tune(
     first = read.config({})
     check_model(first.model_name, first.model, split.train)
     _check_validation(first, split)
-    with _open(out, space, split.train.fingerprint) as study:
-        # Another seed after every interruption: the same would propose again what has been tried.
-        drawn = derive_seed(seed, "tune", len(study.trials)) % 2**32
-        study.sampler = optuna.samplers.TPESampler(seed=drawn)
-        study.pruner = PRUNERS[pruner]()
-        _take_up_interrupted(study)
-        work = _Work(split, read, out, seed, device)
-        while len(_finished(study)) < n_trials:
-            tried = work.run(study)
-            result = write_study(study, read, out, seed)
-            if on_trial is not None:
-                on_trial(tried, result.best)
-        return write_study(study, read, out, seed)
+    study = _open(out, space, split.train.fingerprint)
+    # Another seed after every interruption: the same one would propose again what has been tried.
+    drawn = derive_seed(seed, "tune", len(study.trials)) % 2**32
+    study.sampler = optuna.samplers.TPESampler(seed=drawn)
+    study.pruner = PRUNERS[pruner]()
+    _take_up_interrupted(study)
+    work = _Work(split, read, out, seed, device)
+    while len(_finished(study)) < n_trials:
+        tried = work.run(study)
+        result = write_study(study, read, out, seed)
+        if on_trial is not None:
+            on_trial(tried, result.best)
+    return write_study(study, read, out, seed)
 
 
 def _check_validation(config: ExperimentConfig, split: Split) -> None:
@@ -146,45 +145,38 @@ def _check_validation(config: ExperimentConfig, split: Split) -> None:
         )
 
 
-@contextmanager
-def _open(out: Path, space: Path, fingerprint: str) -> Iterator[optuna.Study]:
-    """Give the study of a folder, begun where there is none; its database is closed again."""
+def _open(out: Path, space: Path, fingerprint: str) -> optuna.Study:
     text = space.read_text(encoding="utf-8")
     out.mkdir(parents=True, exist_ok=True)
     known = out / "space.toml"
     if known.exists() and known.read_text(encoding="utf-8") != text:
         raise OutputError(f"{out} holds a study of another space ({known}); choose another --out")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with stored(out / "study.db") as study:
-        if study.user_attrs.setdefault("fingerprint", fingerprint) != fingerprint:
-            raise OutputError(f"{out} holds a study on another dataset; choose another --out")
-        study.set_user_attr("fingerprint", fingerprint)
-        with new_file(known) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        yield study
+    study = stored(out / "study.db")
+    if study.user_attrs.setdefault("fingerprint", fingerprint) != fingerprint:
+        raise OutputError(f"{out} holds a study on another dataset; choose another --out")
+    study.set_user_attr("fingerprint", fingerprint)
+    with new_file(known) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return study
 
 
-@contextmanager
-def stored(database: Path) -> Iterator[optuna.Study]:
-    """Give the study in a database, begun where there is none; close the database afterwards.
+def stored(database: Path) -> optuna.Study:
+    """Return the study in a database, begun where there is none; it is open only while it is used.
 
     Raises:
         ArtifactError: It is no study's database.
     """
     database = database.resolve()
-    unpooled = {"poolclass": NullPool}  # connections end when they are not used
+    unpooled = {"poolclass": NullPool}  # a pool would keep connections, and never close them
     try:
         storage = optuna.storages.RDBStorage(f"sqlite:///{database}", engine_kwargs=unpooled)
-        study = optuna.create_study(
+        return optuna.create_study(
             storage=storage, study_name=_NAME, direction="maximize", load_if_exists=True
         )
     except Exception as error:  # whatever the database's library raises
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{database}: not a study that can be read ({reason})") from None
-    try:
-        yield study
-    finally:
-        storage.remove_session()
 
 
 def _take_up_interrupted(study: optuna.Study) -> None:
