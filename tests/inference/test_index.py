@@ -9,6 +9,7 @@ from cigf.data.behaviors import Behaviors
 from cigf.data.dataset import Dataset, build_matrix
 from cigf.data.ids import IdMap
 from cigf.errors import ArtifactError, ConfigError, DataError, MissingExtraError, OutputError
+from cigf.inference import index
 from cigf.inference.index import build_index, load_index
 from cigf.inference.indexing import index_artifact
 from cigf.inference.opened import Factors, open_artifact
@@ -57,6 +58,13 @@ def test_most_of_the_best_are_found(gates, bias):
         exact = np.argsort(-scores.score([user])[0])[:10]
         found.append(np.isin(exact, candidates).mean())
     assert np.mean(found) > 0.9
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_indexed_vectors_are_of_one_length(bias):
+    """Only then is the nearest vector the one with the largest inner product."""
+    lengths = np.linalg.norm(index._item_side(clustered(bias=bias), None), axis=1)
+    np.testing.assert_allclose(lengths, lengths[0], rtol=1e-5)
 
 
 def test_all_cells_find_everything():
