@@ -2,15 +2,17 @@
 
 PYTHON ?= python3
 VENV := .venv
+LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check unit data test-gpu bench bench-scale bench-gpu docs format clean
+.PHONY: help demo setup test check unit lowest data test-gpu bench bench-scale bench-gpu docs format clean
 
 help:
 	@echo "make demo    set up, run the whole job on a synthetic shop log, end with recommendations"
 	@echo "make test    set up, run all checks and tests"
+	@echo "make lowest  tests with the oldest libraries that are allowed; takes some GB"
 	@echo "make data    tests on real data sets (CIGF_DATA or ../shared/data); minutes"
 	@echo "make bench   benchmarks on real data; an hour or more"
 	@echo "make bench-scale  benchmarks on synthetic logs of up to 100 million pairs (11 GB); long"
@@ -42,6 +44,13 @@ check: setup
 # Without a GPU also where there is one: what is compared to the bit was computed on a CPU.
 unit: setup
 	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 -n 2 --dist loadfile
+
+# With the oldest versions that pyproject.toml allows; pip cannot choose them, so uv does.
+lowest:
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --quiet --resolution lowest-direct -e ".[dev]"
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n 2 --dist loadfile
 
 data: setup
 	$(BIN)/python -m pytest -m data

@@ -83,6 +83,7 @@ def toy_model(matrices, **options):
     return model
 
 
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # PyTorch 2.11 asks for them
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
 def test_the_straightforward_version_has_the_same_loss_and_gradients(matrices, n_layers):
     model = toy_model(matrices, n_layers=n_layers)
@@ -221,6 +222,7 @@ def test_epoch(toy_data, capsys):
     assert found["relative difference of the losses"]["value"] < 1e-4
 
 
+@pytest.mark.filterwarnings("ignore:Warning. Profiler clears events")  # PyTorch 2.11 tells so
 def test_step(toy_data, capsys):
     found = figures_of("step", toy_data, capsys, repeats=1)
     parts = ("propagation", "propagation, gradient", "scoring", "optimizer, L2 inside")

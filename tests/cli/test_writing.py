@@ -80,3 +80,27 @@ def test_what_stops_in_between_leaves_nothing(tmp_path, ending, error):
     with pytest.raises((KeyboardInterrupt, OutputError)):
         write_parts(interrupted(error), [2, 2], tmp_path / "parts", force=False)
     assert list(tmp_path.iterdir()) == []
+
+
+class AsPolars1:
+    """How Polars 1 takes what stops the pieces of a table."""
+
+    def __init__(self, read, schema):
+        self.read = read
+
+    def sink_parquet(self, file, maintain_order):
+        try:
+            list(self.read())
+        except BaseException as error:
+            raise pl.exceptions.ComputeError(f"caught exception: {error}") from None
+        raise pl.exceptions.ComputeError("underlying IO error: No space left (os error 28)")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("no number")])
+def test_what_polars_1_hides_is_told(tmp_path, monkeypatch, error):
+    monkeypatch.setattr("cigf.cli.writing.register_io_source", AsPolars1)
+    with pytest.raises(type(error)):
+        write_pieces(interrupted(error), tmp_path / "log.parquet", force=False)
+    with pytest.raises(OutputError, match="no space left"):
+        write_pieces(iter([FRAME]), tmp_path / "log.parquet", force=False)
+    assert list(tmp_path.iterdir()) == []

@@ -42,7 +42,13 @@ def test_the_only_table_is_read_without_a_query(shop: Path) -> None:
     assert events["user_id"].to_list() == [7, 7, 3]
 
 
-def test_an_adbc_driver_gives_the_same(shop: Path) -> None:
+@pytest.mark.parametrize("old", [False, True])
+def test_an_adbc_driver_gives_the_same(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, old: bool
+) -> None:
+    if old:
+        cursor = "adbc_driver_manager.dbapi.Cursor.fetch_arrow"
+        monkeypatch.delattr(cursor, raising=False)
     with sqlite3.connect(shop) as link:  # the driver wants one type per column
         link.execute("UPDATE log SET who = CAST(who AS INTEGER), what = CAST(what AS TEXT)")
     link.close()

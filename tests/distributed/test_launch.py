@@ -1,5 +1,6 @@
 """What torchrun says, and who tells why a run ended."""
 
+import os
 import signal
 from datetime import timedelta
 from socket import socket
@@ -166,3 +167,11 @@ def test_without_rank_0_the_others_tell(told):
     _, second = told(None, RankLostError("rank 0 of 2 has ended"))
     assert str(second) == "rank 1 of 2: rank 0 of 2 has ended"
     assert second.exit_code == 1
+
+
+def test_meeting_the_others_prints_nothing(capfd):
+    print("before")
+    with module._nothing_printed():
+        os.write(1, b"[Gloo] Rank 0 is connected")
+    print("after")
+    assert capfd.readouterr() == ("before\nafter\n", "")

@@ -25,12 +25,14 @@ from cigf.sampling.users import UserSampler
 from cigf.shapes import Nodes
 from cigf.testing.toy import random_matrices
 from cigf.training.batch_losses import batch_losses
-from interpreted import interpreted
+from interpreted import OLD_TRITON, interpreted
 from models.cigf_toys import build
 
 U, I, B, D, H = 7, 11, 3, 5, 2  # noqa: E741  # the axis legend's letters
 PIECE = 8
 LONG = 20 * PIECE + 3
+
+pytestmark = OLD_TRITON
 
 
 @pytest.fixture(autouse=True)

@@ -12,11 +12,13 @@ from cigf.graph.propagation import Propagation, mix_side
 from cigf.graph.stack import Stack
 from cigf.shapes import Nodes
 from cigf.testing.toy import random_matrices
-from interpreted import interpreted
+from interpreted import OLD_TRITON, interpreted
 from reference.cigf import adjacency
 
 U, I, B, C, D, H = 7, 11, 3, 2, 5, 4  # noqa: E741  # the axis legend's letters
 NORMALIZATIONS = ["row", "column", "symmetric", "none"]
+
+pytestmark = OLD_TRITON
 
 
 @pytest.fixture(params=["compiled", "torch", "gpu"], autouse=True)

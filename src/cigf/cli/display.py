@@ -40,4 +40,5 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._display.stop()
+        if self.console.is_terminal:  # before Rich 14.3 a disabled bar ends with an empty line
+            self._display.stop()

@@ -21,8 +21,14 @@ def _write_parquet(frames: Frames, path: Path) -> None:
     first = next(frames)
     pieces = chain([first], frames)
 
+    stopped: list[BaseException] = []
+
     def read(*_: Any) -> Frames:
-        yield from pieces
+        try:
+            yield from pieces
+        except (Exception, KeyboardInterrupt) as error:
+            stopped.append(error)
+            raise
 
     with path.open("wb") as file:
         try:
@@ -31,6 +37,10 @@ def _write_parquet(frames: Frames, path: Path) -> None:
             # Both Polars and Python report one Ctrl-C; the second would interrupt the cleaning up.
             with suppress(KeyboardInterrupt):
                 sleep(0)
+            raise
+        except pl.exceptions.ComputeError:  # Polars 1's word for all that stops the pieces
+            if stopped:
+                raise stopped[0] from None
             raise
 
 

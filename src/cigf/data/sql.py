@@ -119,7 +119,9 @@ def _read_adbc(scheme: str, rest: str, uri: str, query: str | None) -> Table:
     try:
         with driver.connect(address) as link, link.cursor() as cursor:
             cursor.execute(query)
-            frame = pl.DataFrame(cursor.fetch_arrow())
+            # Without PyArrow where the driver's manager can; the first ones could not.
+            fetch = getattr(cursor, "fetch_arrow", cursor.fetch_arrow_table)
+            frame = pl.DataFrame(fetch())
     except driver.Error as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{source}: the database refused ({reason}); check --query") from None

@@ -3,10 +3,13 @@
 The files and what they mean are in `training.shards`.
 """
 
+import inspect
 import json
 import shutil
+import warnings
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +40,12 @@ from cigf.training.shards import (
     open_shards,
     pointer,
 )
+
+_WORDS = inspect.signature(HuggingFaceStorageWriter).parameters
+_EACH_ITS_PART: dict[str, Any] = {
+    word: True for word in ("save_distributed", "save_sharded") if word in _WORDS
+}
+"""How the writer is told that every rank writes; PyTorch 2.8 has the second word for it."""
 
 
 class RankCheckpoints(Checkpoints):
@@ -99,9 +108,11 @@ class RankCheckpoints(Checkpoints):
         self._ranks.any(False)
         tables = _Tables(model, optimizer)
         state = {key: self._part(model, x, tables.rows(key, x.dim())) for key, x in tensors.items()}
-        writer = HuggingFaceStorageWriter(str(target), save_distributed=True)
+        writer = HuggingFaceStorageWriter(str(target), **_EACH_ITS_PART)
         try:
-            save(state, storage_writer=writer)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "TypedStorage is deprecated")  # PyTorch 2.8's own
+                save(state, storage_writer=writer)
         except CheckpointException as error:  # on all ranks, whichever it was
             raise OutputError(
                 f"{target}: the checkpoint cannot be written ({first_reason(error)}); the one "

@@ -8,6 +8,7 @@ gone, the rank that failed prints it itself.
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ TIMEOUT = timedelta(minutes=30)
 _PATIENCE = 3.0
 """Seconds in which a rank that failed waits for rank 0 to tell of it."""
 _TOLD = "told"
+_STDOUT = 1
+"""Its number in every process."""
 _GLANCE = 0.02
 """Seconds between two looks at whether another rank has come."""
 
@@ -122,13 +125,14 @@ def open_ranks(launch: Launch, device: torch.device | None = None) -> Iterator[R
         _raise_on_sigterm()
         if on_gpu:
             torch.cuda.set_device(launch.local_rank)
-        distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-            store=PrefixStore("group", store),
-            rank=launch.rank,
-            world_size=launch.size,
-            timeout=TIMEOUT,
-        )
+        with _nothing_printed():
+            distributed.init_process_group(
+                "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+                store=PrefixStore("group", store),
+                rank=launch.rank,
+                world_size=launch.size,
+                timeout=TIMEOUT,
+            )
     ranks: Ranks | None = None
     try:
         assert distributed.group.WORLD is not None
@@ -147,6 +151,20 @@ def open_ranks(launch: Launch, device: torch.device | None = None) -> Iterator[R
         raise
     finally:
         _close()
+
+
+@contextmanager
+def _nothing_printed() -> Iterator[None]:
+    """Keep stdout for what commands print: PyTorch 2.8 writes there that the ranks have met."""
+    sys.stdout.flush()
+    kept = os.dup(_STDOUT)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), _STDOUT)
+    try:
+        yield
+    finally:
+        os.dup2(kept, _STDOUT)
+        os.close(kept)
 
 
 @contextmanager

@@ -179,6 +179,8 @@ def gather_by_product(edges: Edges, x: Float[Tensor, "columns F"]) -> Float[Tens
     shape, ones = (edges.n_rows, edges.n_columns), x.new_ones(len(edges.indices))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        # PyTorch 2.11 says so of the first sparse tensor, whatever it is told.
+        warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled")
         matrix = torch.sparse_csr_tensor(
             edges.offsets, edges.indices, ones, shape, check_invariants=False
         )
