@@ -8,7 +8,7 @@ from cigf import compiled
 from cigf.graph import gather_sum, propagation
 
 OLD_TRITON = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0 to a scalar")
-"""To mark tests with: Triton's interpreter does so before 3.7, and NumPy before 2.5 minds."""
+"""To mark tests with: Triton's interpreter does so before 3.7, and NumPy before 2.4 minds."""
 
 
 def version(package):
@@ -21,8 +21,8 @@ def interpreted(monkeypatch):
     if torch.cuda.is_available():
         pytest.skip("the kernels run on the GPU here, in the tests that are marked gpu")
     triton = pytest.importorskip("triton")
-    if version(triton) < (3, 7) and version(np) >= (2, 5):
-        pytest.skip("before Triton 3.7 the interpreter asks for what NumPy 2.5 no longer does")
+    if version(triton) < (3, 7) and version(np) >= (2, 4):
+        pytest.skip("before Triton 3.7 the interpreter asks for what NumPy 2.4 no longer does")
     for module in (gather_sum, propagation):  # the interpreter is not the fastest way
         monkeypatch.setattr(
             module, "fastest", lambda operation, sizes, ways, device: next(iter(ways))
