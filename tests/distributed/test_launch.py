@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from datetime import timedelta
 from socket import socket
 from threading import Thread
@@ -175,3 +176,11 @@ def test_meeting_the_others_prints_nothing(capfd):
         os.write(1, b"[Gloo] Rank 0 is connected")
     print("after")
     assert capfd.readouterr() == ("before\nafter\n", "")
+
+
+def test_without_a_stdout_its_number_is_left_alone(capfd, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with module._nothing_printed():
+        os.write(1, b"of another file")
+    monkeypatch.undo()
+    assert capfd.readouterr() == ("of another file", "")

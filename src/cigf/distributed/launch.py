@@ -156,7 +156,9 @@ def open_ranks(launch: Launch, device: torch.device | None = None) -> Iterator[R
 @contextmanager
 def _nothing_printed() -> Iterator[None]:
     """Keep stdout for what commands print: PyTorch 2.8 writes there that the ranks have met."""
-    sys.stdout.flush()
+    if sys.stdout is None:  # closed: the number is another file's now
+        yield
+        return
     kept = os.dup(_STDOUT)
     with open(os.devnull, "wb") as nothing:
         os.dup2(nothing.fileno(), _STDOUT)
