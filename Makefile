@@ -42,15 +42,19 @@ check: setup
 	$(BIN)/lint-imports
 
 # Without a GPU also where there is one: what is compared to the bit was computed on a CPU.
+unit lowest: export CUDA_VISIBLE_DEVICES :=
+unit lowest: export OMP_NUM_THREADS := 1
+PARALLEL := -n 2 --dist loadfile
+
 unit: setup
-	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=90
 
 # With the oldest versions that pyproject.toml allows; pip cannot choose them, so uv does.
 lowest:
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --quiet --resolution lowest-direct -e ".[dev]"
-	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n 2 --dist loadfile
+	$(LOWEST)/bin/python -m pytest $(PARALLEL)
 
 data: setup
 	$(BIN)/python -m pytest -m data
@@ -76,4 +80,4 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) demo runs site .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) demo runs site .coverage .mypy_cache .pytest_cache .ruff_cache

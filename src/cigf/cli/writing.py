@@ -20,7 +20,6 @@ Frames = Iterator[pl.DataFrame]
 def _write_parquet(frames: Frames, path: Path) -> None:
     first = next(frames)
     pieces = chain([first], frames)
-
     stopped: list[BaseException] = []
 
     def read(*_: Any) -> Frames:
@@ -38,7 +37,7 @@ def _write_parquet(frames: Frames, path: Path) -> None:
             with suppress(KeyboardInterrupt):
                 sleep(0)
             raise
-        except pl.exceptions.ComputeError:  # Polars 1's word for all that stops the pieces
+        except pl.exceptions.ComputeError:  # Polars 1's word for all that pieces raise
             if stopped:
                 raise stopped[0] from None
             raise

@@ -41,11 +41,9 @@ from cigf.training.shards import (
     pointer,
 )
 
-_WORDS = inspect.signature(HuggingFaceStorageWriter).parameters
-_EACH_ITS_PART: dict[str, Any] = {
-    word: True for word in ("save_distributed", "save_sharded") if word in _WORDS
-}
-"""How the writer is told that every rank writes; PyTorch 2.8 has the second word for it."""
+_OF_2_8 = "save_sharded" in inspect.signature(HuggingFaceStorageWriter).parameters
+_EACH_ITS_PART: dict[str, Any] = {"save_sharded" if _OF_2_8 else "save_distributed": True}
+"""How the writer is told that every rank writes; PyTorch 2.8 has a word of its own for it."""
 
 
 class RankCheckpoints(Checkpoints):
