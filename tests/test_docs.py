@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -331,3 +332,15 @@ def test_the_table_of_limits_is_that_of_the_code():
     text = (ROOT / "docs" / "guide" / "serving.md").read_text()
     rows = [line for line in text.split("## Limits")[1].splitlines() if line.startswith("| `")]
     assert rows == [row.replace(" |  | ", " | ") for row in option_rows(Limits)]
+
+
+def test_every_place_names_the_same_versions_of_python():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [each.rsplit(" ", 1)[1] for each in project["classifiers"] if "Python :: 3." in each]
+    oldest, newest = named[0], named[-1]
+    too_new = f"3.{int(newest.removeprefix('3.')) + 1}"
+    assert project["requires-python"] == f">={oldest},<{too_new}"
+    for page in ("README.md", "CONTRIBUTING.md", "Makefile"):
+        assert f"Python {oldest} to {newest}" in (ROOT / page).read_text(), page
+    limits = [f"(3, {each.removeprefix('3.')})" for each in (oldest, too_new)]
+    assert f"{limits[0]} <= sys.version_info < {limits[1]}" in (ROOT / "Makefile").read_text()

@@ -110,7 +110,8 @@ def _attempt(file: RemoteFile, part: Path, progress: Progress) -> None:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
             _receive(file.name, response, part, start, progress)
     except urllib.error.HTTPError as error:
-        _explain_refusal(file, error, part, start)
+        with error:  # is the answer too, which keeps its connection
+            _explain_refusal(file, error, part, start)
     except urllib.error.URLError as error:
         raise _Broken(str(error.reason)) from None
 
