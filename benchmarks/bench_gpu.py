@@ -3,6 +3,8 @@
 Written for a CUDA device and measured on none so far: there was none where this was developed. The
 pieces are those of `benchmarks.bench_scale`, in this process. The first steps and the first epoch
 are not counted: they compile kernels, and measure which way of propagating is the fastest.
+Other steps are watched by a profiler: what of a step's time the device does not work, Python, or
+the launching of kernels, holds it up.
 """
 
 import math
@@ -21,6 +23,12 @@ from cigf.graph.fastest import measured
 _GIGABYTE = float(1 << 30)
 
 _USERS_PER_STEP = 256
+_PROFILED = 10
+"""Steps in which the profiler watches the device."""
+_SHOWN = 12
+"""The slowest kernels are shown by name."""
+_NAMED = 60
+"""Letters of a kernel's name that are shown."""
 
 
 def run(
@@ -41,6 +49,8 @@ def run(
         Figure("CUDA devices", torch.cuda.device_count(), digits=0),
         *bench.steps("IJCAI size, a step on the whole graph, L = 3", large),
         *bench.epochs("Taobao size, an epoch, L = 4", middle),
+        *bench.inside("IJCAI size, a step, L = 3", large, "model.n_layers=3"),
+        *bench.inside("Taobao size, a step, L = 4", middle, "model.n_layers=4"),
         *bench.ranking("IJCAI size", large),
         *bench.encoding("IJCAI size, representing all nodes, L = 3", large),
         *_ways(),
@@ -89,6 +99,26 @@ class _Bench:
             figures += [median_of(name, seconds, "s", must=1.0), self._peak(name, taken)]
         return figures
 
+    def inside(self, what: str, folder: Path, *chosen: str) -> list[Figure]:
+        """What the device does in a step: the less of a step's time, the more waits for Python."""
+        users = f"sampling.users_per_epoch={_USERS_PER_STEP * (WARM_UP + _PROFILED)}"
+        taken = self._part("profiled", folder, *chosen, users, "training.epochs=1")
+        steps, operations = taken["profiled_steps"], taken["operations"]
+        name = f"{self._name}: {what}"
+        if not operations:
+            say(f"gpu: {what}: the profiler saw nothing; it may not be allowed to here")
+            return [Figure(f"{name}: the device works", None, "ms")]
+        slowest = sorted(operations.items(), key=lambda each: -each[1][0])[:_SHOWN]
+        seconds, calls = (sum(each) for each in zip(*operations.values(), strict=True))
+        return [
+            Figure(f"{name}: the device works", 1e3 * seconds / steps, "ms"),
+            Figure(f"{name}: kernels and copies", calls / steps, digits=0),
+            *(
+                Figure(f"{name}: {key[:_NAMED]} ({count / steps:.0f})", 1e3 * each / steps, "ms", 3)
+                for key, (each, count) in slowest
+            ),
+        ]
+
     def ranking(self, what: str, folder: Path) -> list[Figure]:
         """Ranks of held-out items and lists of ten, in the whole catalog."""
         taken = self._part("rank", folder)
@@ -112,6 +142,7 @@ class _Bench:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         options = {"set": chosen, "repeats": 1 + self._repeats, "device": str(self._device)}
+        options["warm_up"] = WARM_UP
         taken = scale_parts.work(part, folder, options)
         peak = torch.cuda.max_memory_allocated() if on_gpu else 0
         return {**taken, "device_peak": peak / _GIGABYTE}

@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.common import CIGF, ROOT, Figure, Options, say
@@ -36,7 +37,9 @@ def run(options: Options) -> list[Figure]:
             say(f"ranks: {name}, turn {turn + 1} of {_ROUNDS}")
             words = [str(dataset), str(steps), *settings]
             alone.append(_measured([*_PROGRAM, *words], threads=N_RANKS))
-            ranks.append(_measured([*_TORCHRUN, *_PROGRAM, *words], threads=1))
+            with TemporaryDirectory() as logs:  # torchrun would leave a folder of its own behind
+                launcher = [*_TORCHRUN, "--log-dir", logs]
+                ranks.append(_measured([*launcher, *_PROGRAM, *words], threads=1))
         figures += compared(name, alone, ranks)
     return figures
 

@@ -8,13 +8,15 @@ prints one line of JSON. `benchmarks.bench_scale` runs the pieces and compares t
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.bench_evaluate import random_factors
 from benchmarks.common import REFERENCE
@@ -93,6 +95,67 @@ def train(data: Dataset, options: Taken) -> Taken:
     }
 
 
+class _Profiler(Listener):
+    """Watches what a device does in some steps after the first ones.
+
+    Args:
+        device: Which is watched.
+        warm_up: Steps before.
+        n_steps: Steps that are watched.
+    """
+
+    def __init__(self, device: torch.device, warm_up: int, n_steps: int) -> None:
+        kinds = [ProfilerActivity.CPU]
+        if device.type == "cuda":
+            kinds.append(ProfilerActivity.CUDA)
+        self._device = device
+        self._last = warm_up + n_steps
+        self._warm_up, self._profile = warm_up, profile(activities=kinds)
+
+    def on_step(self, epoch: int, step: int, n_pairs: int) -> None:
+        if step == self._warm_up:
+            finish(self._device)
+            self._profile.start()
+        elif step == self._last:
+            finish(self._device)
+            self._profile.stop()
+
+    def operations(self) -> dict[str, tuple[float, int]]:
+        """Return the device's seconds and calls of each kernel; on a CPU, of each operation."""
+        events = list(self._profile.key_averages())
+        return kernels(events) if self._device.type == "cuda" else operations(events)
+
+
+def kernels(events: Iterable[Any]) -> dict[str, tuple[float, int]]:
+    """Return a GPU's seconds and calls of each kernel and copy among a profiler's events.
+
+    Named stretches of the program, such as the optimizer's step, are among the device's events
+    too, from their first kernel to their last: they would count everything in them once more.
+    """
+    return {
+        each.key: (1e-6 * each.self_device_time_total, each.count)
+        for each in events
+        if each.device_type == DeviceType.CUDA and not each.is_user_annotation
+    }
+
+
+def operations(events: Iterable[Any]) -> dict[str, tuple[float, int]]:
+    """Return the processor's seconds and calls of each operation among a profiler's events."""
+    return {each.key: (1e-6 * each.self_cpu_time_total, each.count) for each in events}
+
+
+def profiled(data: Dataset, options: Taken) -> Taken:
+    """Train for one epoch; say what the device did in some of its steps."""
+    config, device = _config(options), _device(options)
+    graph = BehaviorGraph.build(data.interactions, device)
+    source = build_sampler(data.interactions, config.sampling, config.seed, device)
+    n_steps = source.n_steps - options["warm_up"]
+    profiler = _Profiler(device, options["warm_up"], n_steps)
+    trainer = Trainer(config.training, data.behaviors.names, graph, source, listener=profiler)
+    trainer.fit(_model(data, config).to(device))
+    return {"profiled_steps": n_steps, "operations": profiler.operations()}
+
+
 def encode(data: Dataset, options: Taken) -> Taken:
     """Represent all nodes from the whole graph, as for evaluation and recommendations."""
     config, device = _config(options), _device(options)
@@ -153,6 +216,7 @@ def _model(data: Dataset, config: ExperimentConfig) -> Recommender:
 
 PARTS: dict[str, Callable[[Dataset, Taken], Taken]] = {
     "train": train,
+    "profiled": profiled,
     "encode": encode,
     "rank": rank,
 }

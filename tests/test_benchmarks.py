@@ -6,11 +6,13 @@ import re
 import statistics
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
+from torch.autograd import DeviceType
 
 from cigf.data.dataset_store import load_split
 from cigf.evaluation.over_seeds import load_counts
@@ -514,6 +516,41 @@ def test_the_gpus_benchmark_measures_every_piece(tmp_path, monkeypatch):
     assert sorted(musts.values()) == [1.0, 1.0, 1.5, 1.5, 60.0, 60.0]
     assert all(figure.value > 0 for figure in figures if figure.unit in ("s", "ms"))
     assert sum("peak memory" in figure.name for figure in figures) == 6
+    works = {figure.name: figure.value for figure in figures if "the device works" in figure.name}
+    assert list(works) == [
+        "cpu: IJCAI size, a step, L = 3: the device works",
+        "cpu: Taobao size, a step, L = 4: the device works",
+    ]
+    shown = [each for each in figures if each.name.startswith("cpu: IJCAI size, a step, L = 3: ")]
+    calls = shown.pop(1)
+    assert calls.name.endswith("kernels and copies")
+    assert calls.value > len(shown)
+    assert shown[0].value > sum(each.value for each in shown[1:]) > 0.1 * shown[0].value
+    assert [each.value for each in shown] == sorted((each.value for each in shown), reverse=True)
+
+
+def test_named_stretches_are_no_kernels():
+    def event(key, device, seconds, *, named=False):
+        times = {"self_device_time_total": 1e6 * seconds, "self_cpu_time_total": 1e6}
+        return SimpleNamespace(
+            key=key, device_type=device, count=3, is_user_annotation=named, **times
+        )
+
+    events = [
+        event("sums", DeviceType.CUDA, 2.0),
+        event("Optimizer.step", DeviceType.CUDA, 5.0, named=True),
+        event("aten::mm", DeviceType.CPU, 2.0),
+    ]
+    assert scale_parts.kernels(events) == {"sums": (2.0, 3)}
+    assert scale_parts.operations(events[2:]) == {"aten::mm": (1.0, 3)}
+
+
+def test_a_profiler_that_sees_nothing_is_said(capsys, monkeypatch):
+    monkeypatch.setattr(scale_parts, "work", lambda *_: {"profiled_steps": 1, "operations": {}})
+    bench = bench_gpu._Bench(torch.device("cpu"), "cpu", 1)
+    (figure,) = bench.inside("a step", Path())
+    assert (figure.name, figure.value) == ("cpu: a step: the device works", None)
+    assert "the profiler saw nothing" in capsys.readouterr().err
 
 
 def test_tables_of_a_page_are_made_again(toy_data, tmp_path):

@@ -184,8 +184,9 @@ def test_other_commands_are_not_shared(dataset, tmp_path, monkeypatch):
 def test_torchrun_starts_again_what_was_killed(dataset, alone, tmp_path):
     program = Path(__file__).with_name("dying.py")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "--max-restarts", "1", str(program)]
-    command += ["train", str(dataset), "--out", str(tmp_path / "run"), *SETTINGS]
+    command += ["--nproc-per-node", "2", "--max-restarts", "1"]
+    command += ["--log-dir", str(tmp_path / "logs")]  # else it leaves a folder behind
+    command += [str(program), "train", str(dataset), "--out", str(tmp_path / "run"), *SETTINGS]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
@@ -202,6 +203,7 @@ def test_two_launchers_start_again_what_was_killed_by_one(dataset, alone, tmp_pa
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--rdzv-id", "two"]
     launcher += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}"]
     launcher += ["--nproc-per-node", "1", "--max-restarts", "1"]
+    launcher += ["--log-dir", str(tmp_path / "logs")]
     command = ["train", str(dataset), "--out", str(tmp_path / "run"), *SETTINGS]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     dying = str(Path(__file__).with_name("dying.py"))
