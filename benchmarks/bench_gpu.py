@@ -3,8 +3,8 @@
 Written for a CUDA device and measured on none so far: there was none where this was developed. The
 pieces are those of `benchmarks.bench_scale`, in this process. The first steps and the first epoch
 are not counted: they compile kernels, and measure which way of propagating is the fastest.
-Other steps are watched by a profiler: what of a step's time the device does not work, Python, or
-the launching of kernels, holds it up.
+Other steps are watched by a profiler. Where the device works for much less than a step takes, it
+waits for Python and for kernels to be launched, and CUDA graphs could help.
 """
 
 import math
