@@ -77,40 +77,44 @@ class _Clock(Listener):
 
 def train(data: Dataset, options: Taken) -> Taken:
     """Train for some epochs, of which the first is not counted where there are several."""
-    config, device = _config(options), _device(options)
-    clock = _Clock(device)
-    began = time.perf_counter()
-    graph = BehaviorGraph.build(data.interactions, device)
-    built = time.perf_counter() - began
-    source = build_sampler(data.interactions, config.sampling, config.seed, device)
-    trainer = Trainer(config.training, data.behaviors.names, graph, source, listener=clock)
-    trainer.fit(_model(data, config).to(device))
+    clock = _Clock(_device(options))
     return {
-        "graph_seconds": built,
+        **_fit(data, options, clock),
         "steps": clock.steps,
         "processor": clock.processor,
         "epochs": clock.epochs,
         "losses": clock.losses,
-        "steps_per_epoch": source.n_steps,
     }
 
 
+def _fit(data: Dataset, options: Taken, listener: Listener) -> Taken:
+    config, device = _config(options), _device(options)
+    began = time.perf_counter()
+    graph = BehaviorGraph.build(data.interactions, device)
+    built = time.perf_counter() - began
+    source = build_sampler(data.interactions, config.sampling, config.seed, device)
+    trainer = Trainer(config.training, data.behaviors.names, graph, source, listener=listener)
+    trainer.fit(_model(data, config).to(device))
+    return {"graph_seconds": built, "steps_per_epoch": source.n_steps}
+
+
 class _Profiler(Listener):
-    """Watches what a device does in some steps after the first ones.
+    """Watches what a device does in an epoch's steps after the first ones.
 
     Args:
         device: Which is watched.
         warm_up: Steps before.
-        n_steps: Steps that are watched.
     """
 
-    def __init__(self, device: torch.device, warm_up: int, n_steps: int) -> None:
+    def __init__(self, device: torch.device, warm_up: int) -> None:
         kinds = [ProfilerActivity.CPU]
         if device.type == "cuda":
             kinds.append(ProfilerActivity.CUDA)
-        self._device = device
-        self._last = warm_up + n_steps
-        self._warm_up, self._profile = warm_up, profile(activities=kinds)
+        self._device, self._warm_up, self._last = device, warm_up, 0
+        self._profile = profile(activities=kinds)
+
+    def on_start(self, n_epochs: int, n_steps: int, epoch: int) -> None:
+        self._last = n_steps
 
     def on_step(self, epoch: int, step: int, n_pairs: int) -> None:
         if step == self._warm_up:
@@ -146,13 +150,8 @@ def operations(events: Iterable[Any]) -> dict[str, tuple[float, int]]:
 
 def profiled(data: Dataset, options: Taken) -> Taken:
     """Train for one epoch; say what the device did in some of its steps."""
-    config, device = _config(options), _device(options)
-    graph = BehaviorGraph.build(data.interactions, device)
-    source = build_sampler(data.interactions, config.sampling, config.seed, device)
-    n_steps = source.n_steps - options["warm_up"]
-    profiler = _Profiler(device, options["warm_up"], n_steps)
-    trainer = Trainer(config.training, data.behaviors.names, graph, source, listener=profiler)
-    trainer.fit(_model(data, config).to(device))
+    profiler = _Profiler(_device(options), options["warm_up"])
+    n_steps = _fit(data, options, profiler)["steps_per_epoch"] - options["warm_up"]
     return {"profiled_steps": n_steps, "operations": profiler.operations()}
 
 

@@ -2,6 +2,8 @@
 
 import pickle
 import threading
+import urllib.error
+import urllib.request
 import zipfile
 from contextlib import contextmanager
 from hashlib import sha1, sha256
@@ -210,6 +212,23 @@ def test_missing_on_the_server(shelf, tmp_path, retries, waits):
         transfer(RemoteFile("data", shelf.url("data")), tmp_path / "data", retries=retries)
     assert waits == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_is_closed(shelf, tmp_path, monkeypatch):
+    refusals, urlopen = [], urllib.request.urlopen
+
+    def opened(*args, **options):
+        try:
+            return urlopen(*args, **options)
+        except urllib.error.HTTPError as error:
+            refusals.append(error)
+            raise
+
+    monkeypatch.setattr(urllib.request, "urlopen", opened)
+    with pytest.raises(DataError, match="404"):
+        transfer(RemoteFile("data", shelf.url("data")), tmp_path / "data")
+    (refusal,) = refusals
+    assert refusal.closed
 
 
 def test_wrong_checksum_leaves_nothing(shelf, tmp_path, retries):
