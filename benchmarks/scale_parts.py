@@ -111,7 +111,7 @@ class _Profiler(Listener):
         if device.type == "cuda":
             kinds.append(ProfilerActivity.CUDA)
         self._device, self._warm_up, self._last = device, warm_up, 0
-        self._profile = profile(activities=kinds)
+        self._profile = profile(activities=kinds, acc_events=True)  # as in bench_step
 
     def on_start(self, n_epochs: int, n_steps: int, epoch: int) -> None:
         self._last = n_steps

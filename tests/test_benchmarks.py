@@ -224,7 +224,6 @@ def test_epoch(toy_data, capsys):
     assert found["relative difference of the losses"]["value"] < 1e-4
 
 
-@pytest.mark.filterwarnings("ignore:Warning. Profiler clears events")  # PyTorch 2.11 tells so
 def test_step(toy_data, capsys):
     found = figures_of("step", toy_data, capsys, repeats=1)
     parts = ("propagation", "propagation, gradient", "scoring", "optimizer, L2 inside")
