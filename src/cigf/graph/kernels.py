@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from cigf.compiled import inlined, kernel
-from cigf.graph.row_sums import LANES, block_sum, put_halves
+from cigf.graph.row_sums import LANES, NARROW, block_sum, put_halves
 from cigf.short_vectors import Array, add_piece, dot_pieces, set_piece
 
 _TILE = 64
 """Rows whose gathered sums are still in a near cache when they are mixed."""
+
+_NEAR = 1 << 23
+"""Bytes of a table that caches hold; half of it for narrow rows, which need less time each."""
 
 _sum_64 = block_sum(64)
 _sum_48 = block_sum(48)
@@ -32,6 +35,7 @@ def _sum_block(
     indices: Array,
     start: int,
     stop: int,
+    near: bool,
     factor: float,
     add: bool,
     out: Array,
@@ -39,15 +43,15 @@ def _sum_block(
 ) -> None:
     """The widest block that fits in the rest of the columns; see `block_sum`."""
     if rest >= 64:
-        _sum_64(table, first, width, indices, start, stop, factor, add, out, at)
+        _sum_64(table, first, width, indices, start, stop, near, factor, add, out, at)
     elif rest >= 48:
-        _sum_48(table, first, width, indices, start, stop, factor, add, out, at)
+        _sum_48(table, first, width, indices, start, stop, near, factor, add, out, at)
     elif rest >= 32:
-        _sum_32(table, first, width, indices, start, stop, factor, add, out, at)
+        _sum_32(table, first, width, indices, start, stop, near, factor, add, out, at)
     elif rest >= 16:
-        _sum_16(table, first, width, indices, start, stop, factor, add, out, at)
+        _sum_16(table, first, width, indices, start, stop, near, factor, add, out, at)
     else:
-        _sum_8(table, first, width, indices, start, stop, factor, add, out, at)
+        _sum_8(table, first, width, indices, start, stop, near, factor, add, out, at)
 
 
 @kernel
@@ -75,6 +79,7 @@ def _gather(
     n_behaviors, width = starts.shape[0], tables.shape[2]
     table_step = 0 if len(tables) == 1 else tables.shape[1] * width
     flat = tables.reshape(-1)
+    near = tables.shape[1] * width * tables.itemsize <= (_NEAR if width > NARROW else _NEAR // 2)
     done = 0
     while width - done >= 8:
         rest = width - done
@@ -86,7 +91,9 @@ def _gather(
                 if skip and start == stop:
                     continue
                 at += place
-                _sum_block(rest, flat, table, width, indices, start, stop, factor, add, out, at)
+                _sum_block(
+                    rest, flat, table, width, indices, start, stop, near, factor, add, out, at
+                )
         done += min(64, rest - rest % 16) if rest >= 16 else 8
     for d in range(done, width):
         for b in range(n_behaviors):
