@@ -34,5 +34,6 @@ def table_scorer():
 def stretches(request, monkeypatch):
     """Catalogs are also worked on in stretches of a few items, as large ones are."""
     if request.param:
-        monkeypatch.setitem(factors.ITEMS_AT_ONCE, "cpu", 3)
+        monkeypatch.setitem(factors.SCORES_AT_ONCE, "cpu", 1)
+        monkeypatch.setattr(factors, "FEWEST_ITEMS", 3)
         monkeypatch.setattr(topk, "_STRETCH", 2)

@@ -176,7 +176,7 @@ def _count_everything(
 ) -> Int64[Tensor, "n"]:
     # The complement of "smaller", so that a NaN never helps: neither as a mark nor as a rival.
     smaller = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
-    for some in torch.split(scores, items_at_once(scores.device), dim=1):
+    for some in torch.split(scores, items_at_once(len(scores), scores.device), dim=1):
         smaller += (some < marks).view(torch.int8).sum(dim=1, dtype=torch.int32)
     return scores.shape[1] - smaller
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from cigf.errors import ConfigError
 
-SCORES_PER_BLOCK = {"cpu": 3 << 17, "cuda": 1 << 26}
-"""About how many scores a block holds: on a CPU it should stay in the cache."""
+SCORES_PER_BLOCK = {"cpu": 3 << 19, "cuda": 1 << 26}
+"""About how many scores a block holds: on a CPU few megabytes, but users enough that what is done
+once for a block takes little of its time."""
 
 
 class Scorer(ABC):
