@@ -23,7 +23,7 @@ _AHEAD_NEAR, _AHEAD_FAR = 24, 64
 """Edges between a row's address being known and its use: for a table that caches hold, and for a
 larger one, twice as many where its rows are narrow. Fewer leave a core waiting for main memory: at
 Taobao's size 16 make a pass half as long again. More push out of the nearest cache what was asked
-for before: on Taobao-15K 64 take a third longer."""
+for before: on Taobao-15K 64 make a pass up to a fifth longer."""
 
 _CACHE_LINE = 64
 
