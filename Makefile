@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check unit lowest data test-gpu bench bench-scale bench-gpu docs format clean
+.PHONY: help demo setup test check unit coverage lowest data test-gpu bench bench-scale bench-gpu docs format clean
 
 help:
 	@echo "make demo    set up, run the whole job on a synthetic shop log, end with recommendations"
 	@echo "make test    set up, run all checks and tests"
+	@echo "make coverage  tests, and the lines and branches that they reach: 90 % at least"
 	@echo "make lowest  tests with the oldest libraries that are allowed; takes some GB"
 	@echo "make data    tests on real data sets (CIGF_DATA or ../shared/data); minutes"
 	@echo "make bench   benchmarks on real data; an hour or more"
@@ -42,11 +43,15 @@ check: setup
 	$(BIN)/lint-imports
 
 # Without a GPU also where there is one: what is compared to the bit was computed on a CPU.
-unit lowest: export CUDA_VISIBLE_DEVICES :=
-unit lowest: export OMP_NUM_THREADS := 1
+unit coverage lowest: export CUDA_VISIBLE_DEVICES :=
+unit coverage lowest: export OMP_NUM_THREADS := 1
 PARALLEL := -n 2 --dist loadfile
 
 unit: setup
+	$(BIN)/python -m pytest $(PARALLEL)
+
+# Not by every `make test`: on Python 3.11 tests take three quarters more time when they are traced.
+coverage: setup
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=90
 
 # With the oldest versions that pyproject.toml allows; pip cannot choose them, so uv does.

@@ -1,7 +1,8 @@
 """Launch every kernel of propagation for a GPU that is not there, up to its machine code.
 
-`python compile_for_gpu.py ARCH`, ARCH 80 for A100, 90 for H100 and H200: Triton binds the very
-arguments that `gpu_sums` gives it and compiles, but nothing runs. Prints a line for each kernel.
+`python compile_for_gpu.py ARCH SHAPES`, ARCH 80 for A100, 90 for H100 and H200, SHAPES few or all:
+Triton binds the very arguments that `gpu_sums` gives it and compiles, but nothing runs. Prints a
+line for each kernel.
 """
 
 import re
@@ -78,8 +79,8 @@ def propagate(b, c, d, h, *, halves):
         torch.autograd.grad(some.users.sum() + some.items.sum(), tuple(weights))
 
 
-def main(arch):
-    """Compile what a few models need; rows are cut and not."""
+def main(arch, shapes):
+    """Compile what a few models need; rows are cut and not, and with "all", also halves."""
     made = {}
 
     def launch(kernel, grid):
@@ -98,12 +99,13 @@ def main(arch):
         module.fastest = lambda operation, sizes, ways, device: next(iter(ways))
     propagate(*_SHAPES[0], halves=False)
     gpu_edges.PIECE = 8  # so that there are rows in pieces
-    for shape in _SHAPES:
+    for shape in _SHAPES if shapes == "all" else _SHAPES[1:2]:
         propagate(*shape, halves=False)
-    propagate(*_SHAPES[0], halves=True)
+    if shapes == "all":
+        propagate(*_SHAPES[0], halves=True)
     for name, binary in made.values():
         print(name, taken(binary))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

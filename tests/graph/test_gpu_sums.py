@@ -182,13 +182,14 @@ def test_edges_on_a_gpu_are_not_copied():
     assert (some.stops - some.starts).tolist() == [e.degrees[[3, 1]].tolist() for e in edges]
 
 
-def test_every_kernel_compiles_for_a_gpu(tmp_path):
+@pytest.mark.parametrize("shapes", ["few", pytest.param("all", marks=pytest.mark.slow)])
+def test_every_kernel_compiles_for_a_gpu(tmp_path, shapes):
     """Without a GPU: down to machine code, none of whose numbers spill out of the registers."""
     variables = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     # On Python 3.13, of how triton rewrites loops.
     strict = ["-W", "error", "-W", "ignore:AnnAssign.__init__ missing:DeprecationWarning"]
     done = subprocess.run(
-        [sys.executable, *strict, Path(__file__).with_name("compile_for_gpu.py"), "90"],
+        [sys.executable, *strict, Path(__file__).with_name("compile_for_gpu.py"), "90", shapes],
         env={**variables, "TRITON_CACHE_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
