@@ -184,18 +184,21 @@ def arrays(*tensors: torch.Tensor) -> tuple[Any, ...]:
 def run(function: Callable[..., Any], borders: NDArray[np.int64], *arguments: Any) -> None:
     """Run a kernel on all parts; its last arguments are the first and the last row of a part."""
     parts = iter(zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True))
-
-    def work() -> None:
-        for first, last in parts:
-            function(*arguments, first, last)
-
     helpers = min(n_threads(), len(borders) - 1) - 1
-    futures = [_pool(helpers).submit(work) for _ in range(helpers)]
+    futures = [_pool(helpers).submit(_work, function, arguments, parts) for _ in range(helpers)]
     try:
-        work()
+        _work(function, arguments, parts)
     finally:
         for future in futures:
             future.result()
+
+
+def _work(
+    function: Callable[..., Any], arguments: tuple[Any, ...], parts: Iterator[tuple[int, int]]
+) -> None:
+    """Take parts that all threads share until none is left."""
+    for first, last in parts:
+        function(*arguments, first, last)
 
 
 def _pool(helpers: int) -> ThreadPoolExecutor:

@@ -10,6 +10,7 @@ Axes: U users, I items, B behaviors, F width.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -84,16 +85,16 @@ class Adjacency:
         """
         if not rate:
             return self
-
-        def drop(loops: Tensor) -> Tensor:
-            return loops * (torch.rand_like(loops) >= rate)
-
         return replace(
             self,
             graph=drop_edges(self.graph, rate),
             receive=self.receive.map(lambda each: each / (1.0 - rate)),
-            loops=None if self.loops is None else self.loops.map(drop),
+            loops=None if self.loops is None else self.loops.map(partial(_drop, rate)),
         )
+
+
+def _drop(rate: float, loops: Tensor) -> Tensor:
+    return loops * (torch.rand_like(loops) >= rate)
 
 
 Parts = list[tuple[BehaviorGraph, Sequence[float]]]
