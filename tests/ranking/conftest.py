@@ -37,3 +37,4 @@ def stretches(request, monkeypatch):
         monkeypatch.setitem(factors.SCORES_AT_ONCE, "cpu", 1)
         monkeypatch.setattr(factors, "FEWEST_ITEMS", 3)
         monkeypatch.setattr(topk, "_STRETCH", 2)
+        monkeypatch.setattr(topk, "_LEAST_SAVED", 2)

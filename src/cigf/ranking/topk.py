@@ -16,8 +16,11 @@ from cigf.ranking.shares import in_shares
 Only = Group
 """What a list may be restricted to."""
 
-_STRETCH = 512
+_STRETCH = 128
 """Items of which the best one is looked for first."""
+
+_LEAST_SAVED = 4
+"""How many times the stretches that are looked into a catalog must hold, for looking to pay."""
 
 NO_ITEM = -1
 """Fills the places of a list for which there is no item left."""
@@ -163,7 +166,7 @@ def _largest(
     items would look at each of them as a pair of a score and a number, five times as slowly.
     """
     n_stretches = scores.shape[1] // _STRETCH
-    if scores.device.type != "cpu" or n_stretches < 2 * k:
+    if scores.device.type != "cpu" or n_stretches < _LEAST_SAVED * k:
         scores.nan_to_num_(-torch.inf, torch.inf, -torch.inf)
         return scores.topk(k, dim=1)
     stretches = scores[:, : n_stretches * _STRETCH].view(-1, n_stretches, _STRETCH)
