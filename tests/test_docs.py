@@ -1,10 +1,14 @@
 """The documentation tells the truth: its code runs, its commands parse, its tables are current."""
 
+import ast
+import inspect
 import re
 import shlex
 import shutil
 import tomllib
+from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import Literal, get_args, get_origin
 
 import numpy as np
@@ -13,6 +17,7 @@ import pytest
 import typer
 
 import cigf.cli.main
+from cigf.config import Config
 from cigf.data.options import PrepareOptions
 from cigf.data.prepare import prepare
 from cigf.data.synthetic import generate_log
@@ -234,9 +239,21 @@ def as_toml(value):
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
+def meanings(config):
+    """The strings under a section's fields, its bases' first."""
+    found = {}
+    for each in reversed(config.__mro__[: config.__mro__.index(Config)]):
+        (section,) = ast.parse(dedent(inspect.getsource(each))).body
+        for field, below in pairwise(section.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+                found[field.target.id] = inspect.cleandoc(below.value.value)
+    return found
+
+
 def option_rows(config):
+    described = meanings(config)
     for name, field in config.model_fields.items():
-        meaning = " ".join(field.description.split()).replace("|", "\\|")
+        meaning = " ".join(described[name].split()).replace("|", "\\|")
         default = as_toml(field.default)
         yield f"| `{name}` | `{default}` | {allowed(field.annotation)} | {meaning} |"
 

@@ -1,7 +1,8 @@
 """Configuration: frozen typed sections, TOML in and out, errors that name the option.
 
 Each component has its own `Config` subclass; a field and the string under it are the only place
-where an option is described. Nothing here has side effects.
+where an option is described. These strings are not read when a program starts, because finding
+them in the source takes longer than all else of a section. Nothing here has side effects.
 """
 
 import tomllib
@@ -21,7 +22,7 @@ ConfigT = TypeVar("ConfigT", bound="Config")
 class Config(BaseModel):
     """Base of all configuration sections: frozen, and closed to unknown options."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def parse(cls: type[ConfigT], values: Mapping[str, Any], section: str = "") -> ConfigT:

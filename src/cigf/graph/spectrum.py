@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
-from scipy.sparse.linalg import svds
 
 _DENSE = 64
 """Matrices with no more rows or columns are decomposed whole."""
@@ -53,6 +52,9 @@ def _leading(
     if min(matrix.shape) <= max(_DENSE, n):
         _, values, vectors = np.linalg.svd(matrix.toarray(), full_matrices=False)
         return values[:n], vectors[:n].T
+    # It takes long to import, and few models and no small matrix need it.
+    from scipy.sparse.linalg import svds
+
     # The start depends on the degrees alone: not on names, and not on chance.
     start: NDArray[np.float64] = np.log1p(np.diff(matrix.tocsc().indptr)) + 1.0
     if matrix.shape[0] <= matrix.shape[1]:

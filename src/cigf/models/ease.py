@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from pydantic import PositiveFloat, PositiveInt
-from scipy.linalg.lapack import spotrf, spotri
 from torch import Tensor
 
 from cigf.data.dataset import Dataset
@@ -80,6 +79,9 @@ class EASE(HistoryRecommender):
 
     def fit(self, graph: BehaviorGraph, seed: int, on_part: OnPart) -> None:
         """Invert the Gram matrix in place, by its Cholesky factor."""
+        # It takes long to import, and no other model needs it.
+        from scipy.linalg.lapack import spotrf, spotri
+
         super().fit(graph, seed, on_part)
         weighted = weighted_sum(matrices_of(graph), self._weights)
         gram = np.asfortranarray((weighted.T @ weighted).toarray(order="F"), np.float32)
