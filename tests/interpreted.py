@@ -38,7 +38,7 @@ def call_at_once(monkeypatch):
     """Call kernels' functions without Triton's language being prepared for each call anew.
 
     A launch prepares the language; that the interpreter does so again in each of a thousand calls
-    takes a third of the time.
+    takes a quarter of the time.
     """
     from triton.runtime import interpreter
 

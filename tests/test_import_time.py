@@ -7,7 +7,7 @@ import pytest
 
 import cigf
 
-HEAVY = ("torch", "polars", "numpy", "scipy", "numba")
+HEAVY = ("torch", "polars", "numpy", "scipy", "scipy.linalg", "numba")
 
 
 def loaded_by(code):
@@ -39,6 +39,12 @@ def test_the_check_sees_heavy_modules():
 
 def test_numba_is_imported_when_a_graph_is_propagated_and_not_before():
     assert "numba" not in loaded_by("import cigf.models.cigf, cigf.training.trainer")
+
+
+def test_linear_algebra_waits_for_the_models_that_need_it():
+    loaded = loaded_by("import cigf.inference.recommender")
+    assert "'scipy'" in loaded
+    assert "scipy.linalg" not in loaded
 
 
 def test_the_command_imports_nothing_heavy():

@@ -17,7 +17,7 @@ from cigf.ranking.shares import in_shares
 PAIRS_AT_ONCE = 256
 """Held-out pairs whose candidates are scored at once."""
 
-EXACT = 1 << 24
+_EXACT = 1 << 24
 """How far single precision counts by ones."""
 
 
@@ -179,7 +179,7 @@ def _count_everything(
 ) -> Int64[Tensor, "n"]:
     # The complement of "smaller", so that a NaN never helps: neither as a mark nor as a rival.
     smaller = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
-    width = min(items_at_once(len(scores), scores.device), EXACT, scores.shape[1])
+    width = min(items_at_once(len(scores), scores.device), _EXACT, scores.shape[1])
     # Zeros and ones of the scores' own type: truth values take four times as long on a CPU.
     ones = scores.new_empty(len(scores), width)
     for some in torch.split(scores, width, dim=1):
