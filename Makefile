@@ -43,16 +43,18 @@ check: setup
 	$(BIN)/lint-imports
 
 # Without a GPU also where there is one: what is compared to the bit was computed on a CPU.
-unit coverage lowest: export CUDA_VISIBLE_DEVICES :=
-unit coverage lowest: export OMP_NUM_THREADS := 1
+unit lowest: export CUDA_VISIBLE_DEVICES :=
+unit lowest: export OMP_NUM_THREADS := 1
 PARALLEL := -n 2 --dist loadfile
 
-unit: setup
-	$(BIN)/python -m pytest $(PARALLEL)
+# Traced where COVERAGE=1: on Python 3.11 tests then take three quarters more time.
+TRACED := $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=90)
 
-# Not by every `make test`: on Python 3.11 tests take three quarters more time when they are traced.
-coverage: setup
-	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=90
+unit: setup
+	$(BIN)/python -m pytest $(PARALLEL) $(TRACED)
+
+coverage:
+	$(MAKE) unit COVERAGE=1
 
 # With the oldest versions that pyproject.toml allows; pip cannot choose them, so uv does.
 lowest:

@@ -2,7 +2,8 @@
 
 Each component has its own `Config` subclass; a field and the string under it are the only place
 where an option is described. These strings are not read when a program starts, because finding
-them in the source takes longer than all else of a section. Nothing here has side effects.
+them in the source takes a tenth of a second for all models on an old processor. Nothing here has
+side effects.
 """
 
 import tomllib

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from cigf.data.dataset import build_matrix
 from cigf.data.splitting import Candidates
 from cigf.data.tasks import RankingTask
-from cigf.ranking import ScoreFactors, rank_counts
+from cigf.ranking import ScoreFactors, counts, factors, rank_counts
 
 N_USERS, N_ITEMS = 5, 13
 SEEN, TOUCHED, HELD, HELD_TOUCHED = 1, 2, 3, 4
@@ -180,3 +180,9 @@ def test_candidates_alone_have_the_same_ranks_without_the_catalog(
     assert found.full_all is None
     for group in ("all", "touched", "new"):
         assert (found.ranks("1+99", group) == expected.ranks("1+99", group)).all()
+
+
+def test_ones_are_counted_beyond_what_single_precision_holds(monkeypatch):
+    monkeypatch.setitem(factors.SCORES_AT_ONCE, "cpu", 1 << 30)
+    scores = torch.zeros(1, (1 << 24) + 1)
+    assert counts._count_everything(scores, torch.ones(1, 1)).tolist() == [0]
