@@ -6,6 +6,7 @@ that was stopped can be continued.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
@@ -13,6 +14,7 @@ from typing import get_args
 from benchmarks.bench_plus import PLUS, run_of
 from benchmarks.common import Figure, Options, say
 from cigf.data.splitting import Split
+from cigf.data.tasks import RankCounts, RankingTask
 from cigf.evaluation.evaluator import evaluation_task
 from cigf.evaluation.over_seeds import Measured, load_counts, over_seeds, save_counts
 from cigf.evaluation.significance import holm, wilcoxon
@@ -77,7 +79,11 @@ def _file(folder: Path, part: str, seed: int) -> Path:
 def _measured(split: Split, folder: Path, part: str, seeds: tuple[int, ...]) -> Measured:
     task = evaluation_task(split, protocols=["full"])
     files = [_file(folder, part, seed) for seed in seeds]
-    return over_seeds(task.run(lambda _, path=path: load_counts(path)) for path in files)
+    return over_seeds(task.run(partial(_kept, file)) for file in files)
+
+
+def _kept(file: Path, _: RankingTask) -> RankCounts:
+    return load_counts(file)
 
 
 def _tests(measured: dict[str, Measured]) -> Iterator[tuple[tuple[str, str, str], float]]:

@@ -48,12 +48,14 @@ def run(options: Options) -> list[Figure]:
     ]
 
 
-def random_factors(n_users: int, n_items: int, n_experts: int = N_EXPERTS) -> ScoreFactors:
-    """Return factors of the size of CIGF's with random values."""
+def random_factors(
+    n_users: int, n_items: int, n_experts: int = N_EXPERTS, device: torch.device | None = None
+) -> ScoreFactors:
+    """Return factors of the size of CIGF's with random values, the same on every device."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator)
+        return torch.randn(*shape, generator=generator).to(device)
 
     users, items = draw(n_users, n_experts, SIZE), draw(n_items, n_experts, SIZE)
     return ScoreFactors(users, items, draw(n_users, n_experts), draw(n_items, n_experts))
@@ -63,6 +65,7 @@ def worst_rank(factors: ScoreFactors, task: RankingTask, counts: RankCounts) -> 
     """Return the largest difference to ranks by sorting, over some users."""
     assert factors.user_gates is not None
     assert factors.item_gates is not None
+    assert counts.full_all is not None
     worst = 0
     for pair in range(0, len(task), max(len(task) // SAMPLE, 1)):
         user, item = task.users[pair], task.items[pair]

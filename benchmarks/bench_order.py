@@ -9,6 +9,7 @@ On two logs: of Taobao's size without tastes, and a made-up shop's with planted 
 have neighbors in common (`cigf data generate`).
 """
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -62,8 +63,8 @@ def run(options: Options, size: Size = TAOBAO) -> list[Figure]:
         )
         figures.append(first)
         for figure in others:
-            gain = Figure(f"{figure.name}, of that as they are", figure.value / first.value)
-            figures += [figure, gain]
+            gain = statistics.median(figure.values) / statistics.median(first.values)
+            figures += [figure, Figure(f"{figure.name}, of that as they are", gain)]
     return figures
 
 

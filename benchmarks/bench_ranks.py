@@ -28,8 +28,11 @@ _LARGE += ["--behaviors", "click,fav,cart,buy"]
 
 def run(options: Options) -> list[Figure]:
     """Measure both."""
-    cases = [("Taobao-15K", options.dataset, _STEPS, [])]
-    cases.append(("Taobao's size", large_dataset(options.work), _LARGE_STEPS, ["model.n_layers=4"]))
+    large = large_dataset(options.work)
+    cases: list[tuple[str, Path, int, list[str]]] = [
+        ("Taobao-15K", options.dataset, _STEPS, []),
+        ("Taobao's size", large, _LARGE_STEPS, ["model.n_layers=4"]),
+    ]
     figures = []
     for name, dataset, steps, settings in cases:
         alone, ranks = [], []

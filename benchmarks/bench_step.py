@@ -25,6 +25,7 @@ from cigf.experiment.config import load_experiment
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.gather_sum import gather
 from cigf.models.base import Representations, Sizes
+from cigf.models.cigf import CIGF
 from cigf.models.registry import build_model
 from cigf.sampling.users import UserSampler
 from cigf.shapes import Batch
@@ -61,7 +62,7 @@ def run(options: Options) -> list[Figure]:
 class Step:
     """All that a training step needs."""
 
-    model: torch.nn.Module
+    model: CIGF
     graph: BehaviorGraph
     sampler: UserSampler
     optimizer: torch.optim.Optimizer
@@ -73,6 +74,7 @@ class Step:
         learned = split.history("test")
         sizes = Sizes(learned.n_users, learned.n_items, len(learned.behaviors))
         model = build_model(config.model_name, config.model, sizes, config.seed)
+        assert isinstance(model, CIGF)
         return cls(
             model,
             BehaviorGraph.build(learned.interactions),
@@ -111,7 +113,8 @@ class Step:
 
     def score(self, representations: Representations, batch: Batch) -> None:
         """Score the pairs and compare them, with the gradient."""
-        self.model.loss(representations, batch).sum().backward()
+        total: torch.Tensor = self.model.loss(representations, batch).sum()
+        total.backward()  # type: ignore[no-untyped-call]
 
     def operations(self) -> int:
         """Return how many of PyTorch's operations a step calls."""

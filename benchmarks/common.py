@@ -4,6 +4,7 @@ import json
 import platform
 import statistics
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -117,7 +118,7 @@ class Figure:
 
 
 def median_of(
-    name: str, values: list[float], unit: str, *, digits: int = 2, must: float | None = None
+    name: str, values: Sequence[float], unit: str, *, digits: int = 2, must: float | None = None
 ) -> Figure:
     """Return the median of several measurements as a figure."""
     return Figure(name, statistics.median(values), unit, digits, tuple(values), must)

@@ -73,11 +73,11 @@ def write_dataset(folder: Path, size: Size, seed: int = 0) -> None:
     test = _hold_out(keys[-1], shape, size.n_held_out, generator)
     matrices = tuple(matrix_from_keys(each, shape) for each in keys)
     behaviors = Behaviors(NAMES[-len(matrices) :])
-    ids = [
+    user_ids, item_ids = (
         IdMap(pl.Series("id", np.arange(n)), name)
         for n, name in zip(shape, ("user", "item"), strict=True)
-    ]
-    train = Dataset(behaviors, *ids, matrices, (None,) * len(matrices))
+    )
+    train = Dataset(behaviors, user_ids, item_ids, matrices, (None,) * len(matrices))
     nothing: tuple[Matrix, ...] = tuple(
         matrix_from_keys(np.empty(0, np.int64), shape) for _ in matrices
     )

@@ -94,7 +94,8 @@ def graph_megabytes(graph: BehaviorGraph) -> float:
     """Return the size of a graph's edges."""
     edges = [*graph.to_users, *graph.to_items]
     tensors = [tensor for each in edges for tensor in (each.offsets, each.indices)]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20
+    n_bytes: int = sum(tensor.nbytes for tensor in tensors)
+    return n_bytes / 2**20
 
 
 def main(arguments: Sequence[str]) -> None:

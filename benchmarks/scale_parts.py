@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.bench_evaluate import random_factors
@@ -30,7 +29,7 @@ from cigf.experiment.peak_memory import peak_megabytes
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Recommender, Sizes
 from cigf.models.registry import build_model
-from cigf.ranking import ScoreFactors, rank_counts, top_k
+from cigf.ranking import rank_counts, top_k
 from cigf.sampling.build import build_sampler
 from cigf.training.events import EpochRecord, Listener
 from cigf.training.trainer import Trainer
@@ -139,7 +138,7 @@ def kernels(events: Iterable[Any]) -> dict[str, tuple[float, int]]:
     return {
         each.key: (1e-6 * each.self_device_time_total, each.count)
         for each in events
-        if each.device_type == DeviceType.CUDA and not each.is_user_annotation
+        if each.device_type.name == "CUDA" and not each.is_user_annotation
     }
 
 
@@ -168,9 +167,7 @@ def encode(data: Dataset, options: Taken) -> Taken:
 def rank(data: Dataset, options: Taken) -> Taken:
     """Rank held-out items of some test users in the whole catalog, and list their ten best."""
     split = load_split(Path(options["dataset"]))
-    drawn = random_factors(data.n_users, data.n_items, len(data.behaviors))
-    parts = drawn.users, drawn.items, drawn.user_gates, drawn.item_gates
-    factors = ScoreFactors(*(part.to(_device(options)) for part in parts if part is not None))
+    factors = random_factors(data.n_users, data.n_items, len(data.behaviors), _device(options))
     held_out = split.test[data.behaviors.target_name]
     every = max(1, len(held_out) // RANKED)
     held_out = HeldOut(held_out.users[::every][:RANKED], held_out.items[::every][:RANKED])

@@ -22,8 +22,8 @@ def small_artifact(path: Path, n_users: int = 500, n_items: int = 300) -> Path:
     generator = np.random.default_rng(0)
     matrices = []
     for density in (0.03, 0.01, 0.005):
-        pairs = np.nonzero(generator.random((n_users, n_items)) < density)
-        matrices.append(build_matrix(*pairs, (n_users, n_items)))
+        users, items = np.nonzero(generator.random((n_users, n_items)) < density)
+        matrices.append(build_matrix(users, items, (n_users, n_items)))
     ids = [
         IdMap(pl.Series("id", [f"{kind[0]}{row}" for row in range(n)]), kind)
         for kind, n in (("user", n_users), ("item", n_items))
