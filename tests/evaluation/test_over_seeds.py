@@ -75,6 +75,16 @@ def test_only_candidates_can_be_the_best(models):
     assert found[1].difference > 0
 
 
+@pytest.mark.parametrize("n_seeds", [6, 7, 10])
+def test_a_model_does_not_differ_from_itself_with_more_seeds(n_seeds):
+    values = 1 / np.log2(np.random.default_rng(3).integers(2, 12, N_USERS))
+    nothing = np.full(N_USERS, np.nan)
+    once, often = (over_seeds([evaluation(values, nothing)] * n) for n in (1, n_seeds))
+    assert (once.users(HR) != often.users(HR)).any()
+    found = against_best({"once": once, "often": often}, [HR], np.random.default_rng(5))[0]
+    assert (found.difference, found.p_bootstrap, found.p_wilcoxon) == (0.0, 1.0, 1.0)
+
+
 def test_figures_without_pairs_are_left_out(models):
     assert against_best(models, [NEW], np.random.default_rng(5), n_bootstrap=9) == []
 

@@ -10,6 +10,7 @@ from cigf.evaluation.significance import (
     bootstrap_means,
     holm,
     paired_bootstrap,
+    paired_bootstraps,
     wilcoxon,
 )
 
@@ -88,6 +89,33 @@ def test_equal_models_do_not_differ():
     values = np.linspace(0, 1, 7)
     assert wilcoxon(values, values) == 1.0
     assert paired_bootstrap(values, values, np.random.default_rng(0)).p_value == 1.0
+
+
+def test_figures_summed_in_another_order_do_not_differ():
+    ranks = np.random.default_rng(6).random((N_USERS, 12)).argsort(axis=1)[:, :5] + 1
+    gains = 1 / np.log2(np.sort(ranks) + 1)
+    first, second = gains.cumsum(axis=1)[:, -1], gains[:, ::-1].cumsum(axis=1)[:, -1]
+    assert (first != second).any()
+    assert wilcoxon(first, second) == 1.0
+    assert paired_bootstrap(first, second, np.random.default_rng(0)).p_value == 1.0
+
+
+def test_differences_of_one_size_tie_whatever_they_were_taken_from():
+    # Each is .1 but for rounding, by which the first would be the smallest: 2 of 2^3 patterns.
+    first, second = np.array([0.3, 0.7, 0.1]), np.array([0.2, 0.8, 0.2])
+    assert len(set(np.abs(first - second))) == 3
+    assert wilcoxon(first, second) == 1.0
+
+
+def test_resamples_without_a_member_of_the_group_do_not_count():
+    group = np.full((N_USERS, 1), np.nan)
+    group[:2, 0] = [1.0, -0.9]
+    found = paired_bootstraps(group, np.random.default_rng(0), 2000)[0]
+    means = bootstrap_means(group, np.random.default_rng(0), 2000)[:, 0]
+    means = means[~np.isnan(means)]
+    assert len(means) < 1900  # one in e^2 resamples holds neither
+    smaller = min(sum(means <= 0), sum(means >= 0))
+    assert found.p_value == pytest.approx(2 * (smaller + 1) / (len(means) + 1))
 
 
 @pytest.mark.parametrize("second", [np.zeros(4), np.array([0.0, np.nan, 0.0])])

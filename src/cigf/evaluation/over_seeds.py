@@ -17,7 +17,13 @@ from cigf.data.tasks import RankCounts
 from cigf.errors import ArtifactError
 from cigf.evaluation.evaluator import Evaluation
 from cigf.evaluation.metrics import Values
-from cigf.evaluation.significance import Comparison, holm, paired_bootstraps, wilcoxon
+from cigf.evaluation.significance import (
+    Comparison,
+    holm,
+    paired_bootstraps,
+    user_differences,
+    wilcoxon,
+)
 from cigf.storage import new_file
 
 Name = tuple[str, str, str]
@@ -160,7 +166,7 @@ def against_best(
         if (best := _best(models, name, candidates or list(models))) is not None
     ]
     differences = [
-        models[other].users(name) - models[best].users(name)
+        user_differences(models[other].users(name), models[best].users(name))
         for name, best, others in matches
         for other in others
     ]

@@ -12,6 +12,8 @@ from cigf.evaluation.metrics import Values
 RESAMPLES_AT_ONCE = 128
 N_EXACT = 50
 """Users up to whose number Wilcoxon's test looks at every choice of signs."""
+DECIMALS = 12
+"""Of a user's difference: no two figures differ by less than 1e-12, unless they are equal."""
 
 
 def bootstrap_means(
@@ -104,6 +106,16 @@ class Comparison:
     p_value: float
 
 
+def user_differences(first: Values, second: Values) -> Values:
+    """Return each user's figure of the first model minus that of the second; NaN for no figure.
+
+    Figures that are equal, but were summed in another order (of seeds, or of a user's items),
+    differ by 1e-17. The tests ask for signs and for ties, not for sizes, and would take such noise
+    for evidence; so it is rounded away here, whatever test follows.
+    """
+    return np.round(first - second, DECIMALS)
+
+
 def paired_bootstrap(
     first: Values,
     second: Values,
@@ -132,8 +144,8 @@ def paired_bootstraps(
     """Do what `paired_bootstrap` does for many pairs of models, on the same resamples of users.
 
     Args:
-        differences: Each user's difference, one column per pair of models; NaN where the two have
-            no value for her. No column is NaN throughout.
+        differences: Each user's difference (`user_differences`), one column per pair of models; NaN
+            where the two have no value for her. No column is NaN throughout.
         generator: Source of the resamples.
         n_bootstrap: Number of resamples.
         level: Share of the resampled means that an interval holds.
@@ -142,7 +154,8 @@ def paired_bootstraps(
     tail = 50.0 * (1.0 - level)
     bounds = np.nanpercentile(means, [tail, 100.0 - tail], axis=0)
     smaller = np.minimum((means <= 0).sum(axis=0), (means >= 0).sum(axis=0))
-    p_values = np.minimum(1.0, 2.0 * (smaller + 1) / (n_bootstrap + 1))
+    n_means = (~np.isnan(means)).sum(axis=0)  # a resample may hold no user with a value
+    p_values = np.minimum(1.0, 2.0 * (smaller + 1) / (n_means + 1))
     columns = (np.nanmean(differences, axis=0), *bounds, p_values)
     return [Comparison(*map(float, each)) for each in zip(*columns, strict=True)]
 
@@ -186,7 +199,7 @@ def _differences(first: Values, second: Values) -> Values:
             f"paired comparison: {len(first)} and {len(second)} users, or not the same ones; "
             "evaluate both models on the same split, part and group"
         )
-    differences = (first - second)[~np.isnan(first)]
+    differences = user_differences(first, second)[~np.isnan(first)]
     if not len(differences):
         raise DataError("paired comparison: no user has a value; choose a group that has pairs")
     return differences
