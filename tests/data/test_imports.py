@@ -108,16 +108,78 @@ def test_behaviors_are_chosen_and_named_by_the_user(mbgmn, behaviors, names, lef
     assert interactions.warnings == ((warning,) if left_out else ())
 
 
-@pytest.mark.parametrize("release", ["mbgmn", "ghcf"])
-def test_target_moves_last(release, request):
-    reader = {"mbgmn": read_mbgmn, "ghcf": read_ghcf}[release]
-    path = request.getfixturevalue(release)
-    if release == "mbgmn":
-        interactions, test = reader(path, ImportOptions(target="cart"))
-        assert interactions.behaviors.names == ("pv", "buy", "cart")
-        assert pairs(test, "cart") == sorted(TEST.items())
+@pytest.fixture(params=["mbgmn", "ghcf"])
+def release(request):
+    """A published folder and its reader."""
+    reader = {"mbgmn": read_mbgmn, "ghcf": read_ghcf}[request.param]
+    return request.getfixturevalue(request.param), reader
+
+
+def test_target_moves_last(release):
+    path, reader = release
+    interactions, _ = reader(path, ImportOptions(target="cart", split="last"))
+    assert interactions.behaviors.names == ("pv", "buy", "cart")
     interactions, _ = reader(path, ImportOptions(behaviors=("buy", "pv"), target="buy"))
     assert interactions.behaviors.names == ("pv", "buy")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"target": "cart"}, "'buy', not of the target 'cart'"),
+        ({"behaviors": ("pv", "order", "cart")}, "'order', not of the target 'cart'"),
+        ({"behaviors": ("pv", "cart")}, "'buy', not of the target 'cart'"),
+        ({"target": "cart", "split": "test_file"}, "'buy', not of the target 'cart'"),
+    ],
+)
+def test_purchases_are_no_test_pairs_of_another_target(release, options, named):
+    path, reader = release
+    with pytest.raises(DataError, match=f"test pairs are of {named}; make .* or choose .* --split"):
+        reader(path, ImportOptions(**options))
+
+
+def test_held_out_pairs_join_the_events_where_others_are_held_out(release):
+    path, reader = release
+    options = ImportOptions(behaviors=("pv", "buy", "cart"), split="last")
+    interactions, test = reader(path, options)
+    assert test is None
+    assert interactions.behaviors.names == ("pv", "buy", "cart")
+    assert pairs(interactions, "buy") == sorted([*flat(BUYS), *TEST.items()])
+    assert pairs(interactions, "cart") == flat(CARTS)
+    assert interactions.warnings[-1].startswith("the 3 published test pairs are events like all")
+
+
+@pytest.mark.parametrize("split", ["last", "random", "none"])
+def test_another_split_needs_no_more_than_its_name(request, split, tmp_path):
+    for name in ("mbgmn", "ghcf"):
+        path, out = request.getfixturevalue(name), tmp_path / f"{name}-dataset"
+        report = import_release(name, path, out, ImportOptions(split=split, test_share=0.5))
+        assert report.n_events == 11 + 4 + 6 + 3
+        assert report.n_pairs["buy"] + report.n_test.get("buy", 0) == 9
+
+
+def test_held_out_pairs_of_a_behavior_not_asked_for_are_counted(release):
+    path, reader = release
+    interactions, test = reader(path, ImportOptions(behaviors=("pv", "cart"), split="none"))
+    assert test is None
+    assert pairs(interactions, "cart") == flat(CARTS)
+    assert interactions.dropped == {"published test pairs of a behavior not asked for": 3}
+
+
+def test_held_out_pairs_without_times_do_not_join_events_with_times(tmp_path):
+    folder = write_mbgmn(tmp_path / "tmall", times=1_511_539_200, fav=CARTS, buy=BUYS)
+    interactions, test = read_mbgmn(folder, ImportOptions(split="last"))
+    assert test is None
+    assert pairs(interactions, "buy") == flat(BUYS)
+    assert interactions.dropped == {"published test pairs without times": 3}
+
+
+def test_held_out_pairs_are_of_the_last_behavior_where_no_funnel_knows_one(tmp_path):
+    folder = write_mbgmn(tmp_path / "yelp", tip=VIEWS, pos=BUYS)
+    _, test = read_mbgmn(folder, ImportOptions(behaviors=("tip", "pos")))
+    assert pairs(test, "pos") == sorted(TEST.items())
+    with pytest.raises(DataError, match="are of 'pos', not of the target 'tip'"):
+        read_mbgmn(folder, ImportOptions(behaviors=("tip", "pos"), target="tip"))
 
 
 def test_train_file_is_the_target_whatever_its_name(ghcf):

@@ -10,9 +10,9 @@ from cigf.errors import DataError
 Ints = NDArray[np.int64]
 
 TRAIN_FILE = "train.txt"
-"""Training pairs of the target behavior."""
+"""Training pairs of the behavior that pairs are held out of, which is to be predicted."""
 TEST_FILE = "test.txt"
-"""Held-out pairs of the target behavior."""
+"""The pairs that are held out of it."""
 
 
 def list_adjacency(folder: Path) -> dict[str, Path]:

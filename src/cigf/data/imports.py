@@ -27,6 +27,8 @@ Imported = tuple[Interactions, Interactions | None]
 
 FUNNEL = ("view", "fav", "cart", "buy")
 """Order of the behaviors that are known by name (or by an alias, such as pv)."""
+BOUGHT = FUNNEL[-1]
+"""What the published pairs are held out of, and so the name of GHCF's train.txt."""
 
 
 class ImportOptions(PrepareOptions):
@@ -78,20 +80,25 @@ def read_mbgmn(folder: Path, options: ImportOptions) -> Imported:
     interactions = _with_warning(_interactions(pairs, times, behaviors), left_out)
     if release.test_users is None or release.test_items is None:
         return interactions, None
-    return interactions, _target_pairs(release.test_users, release.test_items, behaviors)
+    held_out_of = _held_out_of(folder, list(files), chosen, options)
+    held_out = release.test_users, release.test_items
+    return _with_test(folder, interactions, held_out, held_out_of, chosen, options)
 
 
 def read_ghcf(folder: Path, options: ImportOptions) -> Imported:
-    """Read adjacency lists: train.txt and test.txt of the target, and one file per other one."""
+    """Read adjacency lists: train.txt and test.txt of one behavior, and one file per other one."""
     files = list_adjacency(folder)
     train, test = files.pop("train"), files.pop("test", None)
-    target = options.ordered_behaviors().target_name if options.behaviors else "buy"
-    files[target] = train
+    held_out_of = _name_of_train(list(files), options)
+    files[held_out_of] = train
     chosen, left_out = _choose(folder, list(files), options)
     behaviors = Behaviors(tuple(chosen.values()))
     pairs = [read_adjacency(files[name]) for name in chosen]
     interactions = _with_warning(_interactions(pairs, None, behaviors), left_out)
-    return interactions, _target_pairs(*read_adjacency(test), behaviors) if test else None
+    if test is None:
+        return interactions, None
+    held_out = read_adjacency(test)
+    return _with_test(folder, interactions, held_out, held_out_of, chosen, options)
 
 
 def read_recbole(path: Path, options: ImportOptions) -> Imported:
@@ -162,6 +169,80 @@ def _refuse_unknown(path: Path, wanted: Sequence[str], known: Sequence[str]) -> 
             )
 
 
+def _held_out_of(
+    folder: Path, found: Sequence[str], chosen: Mapping[str, str], options: ImportOptions
+) -> str:
+    """Return the file's behavior that MB-GMN's held-out pairs are of: purchases, or the deepest.
+
+    How deep a behavior is that no funnel knows, only the order says in which it was asked for.
+    """
+    bought = [name for name in found if translate_behavior(name, FUNNEL, {}) == BOUGHT]
+    if len(bought) == 1:
+        return bought[0]
+    if options.behaviors:
+        named = {meaning: name for name, meaning in chosen.items()}
+        return named.get(options.behaviors[-1], list(chosen)[-1])
+    return _funnel_order(folder, found)[-1]
+
+
+def _name_of_train(others: Sequence[str], options: ImportOptions) -> str:
+    """Return the behavior of train.txt: purchases, or a target that no other file is of."""
+    wanted = options.behaviors
+    if not wanted or translate_behavior(BOUGHT, wanted, options.mapping):
+        return BOUGHT
+    target = options.ordered_behaviors().target_name
+    taken = {translate_behavior(name, wanted, options.mapping) for name in others}
+    return BOUGHT if target in taken else target
+
+
+def _with_test(
+    path: Path,
+    interactions: Interactions,
+    held_out: tuple[Ints, Ints],
+    held_out_of: str,
+    chosen: Mapping[str, str],
+    options: ImportOptions,
+) -> Imported:
+    """Return the published held-out pairs as test pairs, or where others are chosen as events.
+
+    Args:
+        path: The release.
+        interactions: Its training events.
+        held_out: Users and items of its held-out pairs.
+        held_out_of: The file's behavior that they are of.
+        chosen: File's behavior -> dataset's behavior.
+        options: The split and the target.
+
+    Raises:
+        DataError: The pairs are to be the test pairs, but are not of the target.
+    """
+    name, behaviors = chosen.get(held_out_of), interactions.behaviors
+    if options.split in (None, "test_file"):
+        if name != behaviors.target_name:
+            raise DataError(
+                f"{path}: the published test pairs are of {name or held_out_of!r}, not of the "
+                f"target {behaviors.target_name!r}; make {name or held_out_of} the target, or "
+                "choose other test pairs with --split last, random or none"
+            )
+        return interactions, _pairs_of(name, held_out, behaviors)
+    if name is None:
+        return _leave_out(interactions, "of a behavior not asked for", len(held_out[0])), None
+    if interactions.has_times:
+        return _leave_out(interactions, "without times", len(held_out[0])), None
+    events = pl.concat([interactions.events, _pairs_of(name, held_out, behaviors).events])
+    text = (
+        f"the {len(held_out[0]):,} published test pairs are events like all others, because "
+        f"--split {options.split} was chosen"
+    )
+    warnings = (*interactions.warnings, text)
+    return replace(interactions, events=events, warnings=warnings), None
+
+
+def _leave_out(interactions: Interactions, which: str, count: int) -> Interactions:
+    reason = f"published test pairs {which}"
+    return replace(interactions, dropped={**interactions.dropped, reason: count})
+
+
 def _interactions(
     pairs: Sequence[tuple[Ints, Ints]], times: Sequence[Ints] | None, behaviors: Behaviors
 ) -> Interactions:
@@ -177,10 +258,10 @@ def _interactions(
     return Interactions(pl.DataFrame(columns).with_columns(names.gather(codes)), behaviors)
 
 
-def _target_pairs(users: Ints, items: Ints, behaviors: Behaviors) -> Interactions:
-    nothing = np.empty(0, np.int64)
-    others = [(nothing, nothing)] * behaviors.target
-    return _interactions([*others, (users, items)], None, behaviors)
+def _pairs_of(name: str, pairs: tuple[Ints, Ints], behaviors: Behaviors) -> Interactions:
+    nothing = np.empty(0, np.int64), np.empty(0, np.int64)
+    of = [pairs if each == name else nothing for each in behaviors]
+    return _interactions(of, None, behaviors)
 
 
 def _with_warning(interactions: Interactions, left_out: Sequence[str]) -> Interactions:

@@ -71,7 +71,10 @@ def _pairs(blocks: Blocks, log: EventLog) -> Pairs:
 def _kind(options: PrepareOptions, test: Interactions | None) -> str:
     kind = options.split or ("last" if test is None else "test_file")
     if kind == "test_file" and test is None:
-        raise DataError("split test_file: no test pairs were given; name their file with --test")
+        raise DataError(
+            "split test_file: no test pairs were given; name their file with --test (cigf data "
+            "prepare), or choose another --split"
+        )
     if kind != "test_file" and test is not None:
         raise DataError(
             f"split {kind}: test pairs were given too; leave out --test, or pass --split test_file"
