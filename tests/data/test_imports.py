@@ -302,6 +302,8 @@ def test_some_of_the_rated_behaviors(inter):
     interactions, _ = read_recbole(inter, ImportOptions(behaviors=("like",)))
     assert interactions.behaviors.names == ("like",)
     assert pairs(interactions, "like") == [(7, 17), (9, 11)]
+    assert interactions.dropped == {"ratings of behaviors not asked for": 3}
+    assert interactions.warnings[-1].endswith("not among the behaviors asked for: dislike, neutral")
     with pytest.raises(DataError, match=r"nothing for behavior 'likes'; did you mean like\?"):
         read_recbole(inter, ImportOptions(behaviors=("likes",)))
 
@@ -331,14 +333,23 @@ def test_ratings_in_no_range(inter):
     inter.write_text(RATED + "9\t19\t3.5\t881250954\n9\t17\t0\t881250955\n")
     with pytest.raises(DataError, match=r"2 ratings are in no range of --ratings, such as 0, 3\.5"):
         read_recbole(inter, ImportOptions())
+    with pytest.raises(DataError, match=r"log\.inter: lines 7, 8: 2 ratings"):
+        read_recbole(inter, ImportOptions())
     interactions, _ = read_recbole(inter, ImportOptions(on_error="skip"))
     assert len(interactions) == 5
+    assert interactions.dropped == {"ratings in no range": 2}
 
 
-def test_ratings_that_are_no_numbers(inter):
-    inter.write_text(RATED + "9\t19\tgood\t881250954\n")
-    with pytest.raises(DataError, match="'good' is not a number"):
+@pytest.mark.parametrize("rating", ["good", "", "nan"])
+def test_ratings_that_are_no_numbers(inter, rating):
+    inter.write_text(RATED + f"9\t19\t{rating}\t881250954\n")
+    with pytest.raises(DataError, match=f"{rating!r} is not a number"):
         read_recbole(inter, ImportOptions())
+    with pytest.raises(DataError, match=r"log\.inter: line 7: rating .* \(1 such rows\); correct"):
+        read_recbole(inter, ImportOptions())
+    interactions, _ = read_recbole(inter, ImportOptions(on_error="skip"))
+    assert len(interactions) == 5
+    assert interactions.dropped == {"ratings that are no numbers": 1}
 
 
 @pytest.mark.parametrize(
@@ -363,6 +374,7 @@ def test_broken_ratings_option(inter, ratings, message):
         ("user_id,item_id\n1,2\n", "is not name:type"),
         ("user_id:token\titem_id:text\n1\t2\n", "column 'item_id:text' of the first line"),
         ("user_id:token\titem_id:token\n1\t2\n", "neither a behavior nor a rating column"),
+        ("user_id:token\titem_id:token\titem_id:float\n1\t2\t3\n", "2 columns are called item_id"),
         ("", "not an .inter file"),
     ],
 )

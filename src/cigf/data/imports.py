@@ -12,6 +12,7 @@ from cigf.data.adjacency import list_adjacency, read_adjacency
 from cigf.data.aliases import translate_behavior
 from cigf.data.atomic_files import find_inter_file, read_inter
 from cigf.data.behaviors import Behaviors
+from cigf.data.notes import Notes
 from cigf.data.options import PrepareOptions
 from cigf.data.prepare import PrepareReport, prepare_interactions
 from cigf.data.ratings import DEFAULT_RATINGS, parse_ratings
@@ -105,18 +106,23 @@ def read_recbole(path: Path, options: ImportOptions) -> Imported:
     """Read a RecBole .inter file, with behaviors or with ratings that stand for them."""
     path = find_inter_file(path)
     ranges = parse_ratings(options.ratings)
-    log = read_inter(path, ranges, skip=options.on_error == "skip")
-    frame, names = log.frame, [one.behavior for one in ranges]
+    notes = Notes()
+    log = read_inter(path, ranges, skip=options.on_error == "skip", notes=notes)
+    frame, names, left_out = log.frame, [one.behavior for one in ranges], []
     if not log.rated:
         names = frame[log.behavior_column].drop_nulls().unique().sort().to_list()
         names = names if options.behaviors else _funnel_order(path, names)
     elif options.behaviors:
         meant = {n: translate_behavior(n, options.behaviors, options.mapping) for n in names}
         _refuse_unknown(path, options.behaviors, [*names, *(m for m in meant.values() if m)])
-        kept = [name for name, meaning in meant.items() if meaning]
-        frame = frame.filter(pl.col(log.behavior_column).is_in(kept))
+        left_out = [name for name, meaning in meant.items() if not meaning]
+        asked_for = ~frame[log.behavior_column].is_in(left_out)
+        notes.drop("ratings of behaviors not asked for", int((~asked_for).sum()))
+        frame = frame.filter(asked_for)
     update = {"behaviors": options.behaviors or tuple(names)}
-    return read_events(frame, options.model_copy(update=update)), None
+    interactions = read_events(frame, options.model_copy(update=update))
+    dropped = {**interactions.dropped, **notes.dropped}
+    return _with_warning(replace(interactions, dropped=dropped), left_out), None
 
 
 FORMATS: Mapping[str, Callable[[Path, ImportOptions], Imported]] = {

@@ -50,17 +50,15 @@ def _parse_range(part: str, text: str) -> RatingRange:
 
 
 def rating_behaviors(ratings: pl.Series, ranges: tuple[RatingRange, ...]) -> pl.Series:
-    """Return the behavior that each rating means, null where it lies in no range.
-
-    Raises:
-        DataError: A rating is not a number.
-    """
-    numbers = ratings.cast(pl.Float64, strict=False)
-    if numbers.null_count() or numbers.is_nan().any():
-        bad = ratings.filter(numbers.is_null() | numbers.is_nan().fill_null(False))
-        raise DataError(f"column rating: {bad[0]!r} is not a number ({len(bad)} such rows)")
+    """Return the behavior that each rating means, null where it is no number in a range."""
     meaning = pl.lit(None, dtype=pl.String)
     for one in ranges:
         inside = pl.col("rating").is_between(one.low, one.high)
         meaning = pl.when(inside).then(pl.lit(one.behavior)).otherwise(meaning)
+    numbers = as_numbers(ratings)
     return pl.DataFrame({"rating": numbers}).select(behavior=meaning)["behavior"]
+
+
+def as_numbers(ratings: pl.Series) -> pl.Series:
+    """Return ratings as numbers, null where one is none."""
+    return ratings.cast(pl.Float64, strict=False).fill_nan(None)
