@@ -122,6 +122,7 @@ def test_missing_parts():
     split = make_split(VIEWS, BUYS, TEST)
     assert "no-test" in codes(check_split(replace(split, test={}, valid={})))
     assert "no-valid" in codes(check_split(replace(split, valid={})))
+    assert "no-valid" in codes(check_split(replace(split, valid={"view": split.test["buy"]})))
     assert "no-valid" not in codes(check_split(split))
 
 

@@ -169,6 +169,23 @@ def test_a_window_without_a_cut_gives_a_warning() -> None:
     assert split_of(rows, split="time", test_share=0.2, valid_share=0)[0].valid == {}
 
 
+def test_a_window_without_new_target_pairs_stays_in_training() -> None:
+    rows = [(u, f"i{i}", b, i) for u in range(3) for i in range(4) for b in NAMES]
+    rows += [(0, "i9", "view", 0), (1, "i9", "view", 10)]
+    rows += [(u, "i0", "buy", 10) for u in range(3)]  # the window: bought once more
+    rows += [(u, "i9", "buy", 20) for u in range(3)]
+    split, report = split_of(rows, split="time", test_share=0.15)
+    assert split.valid == {}
+    assert (1, "i9") in pairs_of(split, split.train.interactions[0])
+    assert sum(matrix.nnz for matrix in split.withheld) == 0
+    assert any("no validation pairs: between 1970-01-01T00:00:03" in w for w in report.warnings)
+    assert report.split.endswith("validation: none")
+    # With a single new purchase in it, it is a window again.
+    split, _ = split_of([*rows, (2, "i9", "buy", 9)], split="time", test_share=0.15)
+    assert held(split, split.valid["buy"]) == {(2, "i9")}
+    assert (1, "i9") in pairs_of(split, split.withheld[0])
+
+
 # --- given test pairs ----------------------------------------------------------------------------
 
 

@@ -87,10 +87,11 @@ def _sizes(split: Split) -> Iterator[Finding]:
             "there are no test pairs, so nothing can be evaluated",
             "prepare the data with --test FILE or another --split",
         )
-    elif not sum(map(len, split.valid.values())):
+    elif not len(split.valid.get(train.behaviors.target_name, ())):
         yield _warning(
             "no-valid",
-            "there are no validation pairs, so no best epoch can be chosen",
+            f"there are no validation pairs of {train.behaviors.target_name}, so no best epoch can "
+            "be chosen",
             "prepare the data with a larger validation share, or train a fixed number of epochs",
         )
 

@@ -235,6 +235,13 @@ def _with_window(
     before = pairs_of(until(past, window)(), len(known.behaviors), shape)
     train = cleaned.dataset(before)
     valid, _ = new_pairs(until(past, window, after=True), train)
+    if not len(valid[known.behaviors.target_name]):
+        notes.warn(
+            f"no validation pairs: between {in_words(window)} and the test nothing new of known "
+            f"users and items happens under {known.behaviors.target_name}; training cannot choose "
+            "its best epoch"
+        )
+        return nothing
     withheld = difference(known.interactions, train.interactions)
     words += f"; validation: what is new between {in_words(window)} and that"
     return Split(train, withheld, valid, test, {}, words)
