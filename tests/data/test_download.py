@@ -1,11 +1,14 @@
 """Fetching against a real server on this machine: resumed, checked, and imported."""
 
+import http.client
 import pickle
+import ssl
 import threading
 import urllib.error
 import urllib.request
 import zipfile
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -25,6 +28,16 @@ from cigf.errors import DataError, OutputError
 CONTENT = np.random.default_rng(0).bytes(1_000_003)
 
 
+def version_of(content):
+    return f'"{sha256(content).hexdigest()}"'
+
+
+def leave_part(path, content, of=CONTENT):
+    """Leave what an interrupted download of a file leaves."""
+    path.with_name(path.name + ".part").write_bytes(content)
+    path.with_name(path.name + ".part.version").write_text(version_of(of))
+
+
 class Shelf(ThreadingHTTPServer):
     """A server of some files that can be told to misbehave.
 
@@ -34,6 +47,7 @@ class Shelf(ThreadingHTTPServer):
         answers: Status codes to give instead of the next answers.
         ranges: Whether range requests are understood.
         says_length: Whether answers carry their length.
+        says_version: The header that tells the version of a file; None: none does.
         log: (path, Range header) of each request.
     """
 
@@ -43,6 +57,7 @@ class Shelf(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.break_after, self.answers, self.log = {}, [], [], []
         self.ranges = self.says_length = True
+        self.says_version = "ETag"
 
     def url(self, name):
         return f"http://127.0.0.1:{self.server_address[1]}/{name}"
@@ -58,7 +73,8 @@ class Handler(BaseHTTPRequestHandler):
         content = shelf.files.get(self.path.lstrip("/"))
         if content is None:
             return self.send_error(404)
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and shelf.ranges else 0
+        known = shelf.ranges and self.headers.get("If-Range") in (None, version_of(content))
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and known else 0
         if start >= len(content) > 0 and start:
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(content)}")
@@ -69,6 +85,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         if shelf.says_length:
             self.send_header("Content-Length", str(len(content) - start))
+        if shelf.says_version:
+            self.send_header(shelf.says_version, version_of(content))
         self.end_headers()
         end = start + shelf.break_after.pop(0) if shelf.break_after else len(content)
         self.wfile.write(content[start:end])
@@ -135,15 +153,70 @@ def test_a_broken_connection_is_taken_up_where_it_broke(shelf, tmp_path, retries
 
 def test_an_interrupted_call_is_taken_up_by_the_next(shelf, tmp_path, retries):
     shelf.files["data"] = CONTENT
-    (tmp_path / "data.part").write_bytes(CONTENT[:700_001])
+    leave_part(tmp_path / "data", CONTENT[:700_001])
     transfer(RemoteFile("data", shelf.url("data")), tmp_path / "data", retries=retries)
     assert (tmp_path / "data").read_bytes() == CONTENT
     assert shelf.log == [("/data", "bytes=700001-")]
 
 
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_the_part_of_another_version_is_not_taken_up(shelf, tmp_path, header):
+    shelf.files["data"], shelf.says_version = CONTENT, header
+    shelf.break_after = [600_000]
+    once = Retries(attempts=1)
+    with pytest.raises(DataError, match="broke off"):
+        transfer(RemoteFile("data", shelf.url("data")), tmp_path / "data", retries=once)
+    shelf.files["data"] = changed = CONTENT[::-1]
+    transfer(RemoteFile("data", shelf.url("data")), tmp_path / "data", retries=once)
+    assert (tmp_path / "data").read_bytes() == changed
+    assert shelf.log == [("/data", None), ("/data", "bytes=600000-")]
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_part_of_no_known_version_is_not_taken_up(shelf, tmp_path, retries):
+    shelf.files["data"], shelf.says_version = CONTENT, None
+    (tmp_path / "data.part").write_bytes(b"x" * 1000)
+    shelf.break_after = [600_000]
+    transfer(RemoteFile("data", shelf.url("data")), tmp_path / "data", retries=retries)
+    assert (tmp_path / "data").read_bytes() == CONTENT
+    assert shelf.log == [("/data", None), ("/data", None)]
+
+
+def test_a_weak_tag_does_not_tell_the_version(shelf, tmp_path, monkeypatch):
+    shelf.files["data"] = CONTENT
+    shelf.break_after = [600_000]
+    monkeypatch.setattr(f"{__name__}.version_of", lambda content: 'W/"1"')
+    transfer(RemoteFile("data", shelf.url("data")), tmp_path / "data", retries=Retries(2, print))
+    assert (tmp_path / "data").read_bytes() == CONTENT
+    assert shelf.log == [("/data", None), ("/data", None)]
+
+
+@pytest.mark.parametrize(
+    "error", [ssl.SSLError(1, "[SSL] bad record mac"), OSError(113, "No route to host")]
+)
+def test_what_breaks_while_reading_is_a_broken_connection(
+    shelf, tmp_path, monkeypatch, retries, waits, error
+):
+    shelf.files = {"data": CONTENT, "other": CONTENT}
+    read, errors = http.client.HTTPResponse.read, [error]
+
+    def failing(response, amount):
+        if errors:
+            raise errors.pop()
+        return read(response, amount)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", failing)
+    transfer(RemoteFile("data", shelf.url("data")), tmp_path / "data", retries=retries)
+    assert (tmp_path / "data").read_bytes() == CONTENT
+    assert waits == [1.0]
+    errors += [error] * 3
+    with pytest.raises(DataError, match=r"other: the server cannot be reached .*(mac|route)"):
+        transfer(RemoteFile("other", shelf.url("other")), tmp_path / "other", retries=retries)
+
+
 def test_a_part_that_is_whole_is_not_downloaded_again(shelf, tmp_path, retries):
     shelf.files["data"] = CONTENT
-    (tmp_path / "data.part").write_bytes(CONTENT)
+    leave_part(tmp_path / "data", CONTENT)
     file = RemoteFile("data", shelf.url("data"), git_checksum(CONTENT))
     transfer(file, tmp_path / "data", retries=retries)
     assert (tmp_path / "data").read_bytes() == CONTENT
@@ -151,7 +224,7 @@ def test_a_part_that_is_whole_is_not_downloaded_again(shelf, tmp_path, retries):
 
 def test_a_part_that_is_too_long_is_thrown_away(shelf, tmp_path, retries, waits):
     shelf.files["data"] = CONTENT
-    (tmp_path / "data.part").write_bytes(CONTENT + b"more")
+    leave_part(tmp_path / "data", CONTENT + b"more")
     transfer(RemoteFile("data", shelf.url("data")), tmp_path / "data", retries=retries)
     assert (tmp_path / "data").read_bytes() == CONTENT
     assert waits == [1.0]
@@ -160,7 +233,7 @@ def test_a_part_that_is_too_long_is_thrown_away(shelf, tmp_path, retries, waits)
 def test_a_server_without_ranges_sends_all_again(shelf, tmp_path, retries):
     shelf.files["data"] = CONTENT
     shelf.ranges = False
-    (tmp_path / "data.part").write_bytes(b"x" * 1000)
+    leave_part(tmp_path / "data", b"x" * 1000)
     transfer(RemoteFile("data", shelf.url("data")), tmp_path / "data", retries=retries)
     assert (tmp_path / "data").read_bytes() == CONTENT
 
@@ -296,9 +369,24 @@ def test_fetch_keeps_what_it_has_when_something_is_wrong(shelf, tmp_path, monkey
         del shelf.files["tst_int"]
         with pytest.raises(DataError, match="404"):
             fetch("toy", tmp_path / "toy")
-        kept = sorted(path.name for path in (tmp_path / "toy.download").iterdir())
+        kept = sorted(path.name for path in (tmp_path / "toy.download" / "toy").iterdir())
         assert kept == ["trn_buy", "trn_pv"]
         assert not (tmp_path / "toy").exists()
+
+
+def test_what_is_left_of_one_data_set_is_not_taken_for_another(shelf, tmp_path, monkeypatch):
+    entry = published(shelf)
+    files = dict(shelf.files)
+    shelf.files["trn_pv"] = pickle.dumps(csr_matrix((7, 11)), protocol=3)
+    del shelf.files["tst_int"]
+    unchecked = [replace(file, checksum=None) for file in entry.files]
+    with in_catalog(monkeypatch, replace(entry, files=tuple(unchecked))):
+        with pytest.raises(DataError, match="404"):
+            fetch("another", tmp_path / "out")
+        shelf.files |= files
+        report = fetch("toy", tmp_path / "out")
+    assert report.n_test == {"buy": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_fetch_can_be_strict(shelf, tmp_path, monkeypatch):

@@ -38,8 +38,8 @@ def fetch(
 ) -> PrepareReport:
     """Make a dataset of a published data set.
 
-    Downloads go to `<out>.download`, where a call that was interrupted finds them again; the
-    folder goes away when the dataset is written.
+    Downloads go to `<out>.download/<name>`, where a call for the same data set that was interrupted
+    finds them again; `<out>.download` goes away when the dataset is written.
 
     Args:
         name: A key of `catalog.CATALOG`.
@@ -68,9 +68,10 @@ def fetch(
             "and pass it with --from-file"
         )
     downloads = out.with_name(out.name + ".download")
+    folder = downloads / name  # file names are the same in several data sets
     for file in entry.files:
-        transfer(file, downloads / file.name, retries=retries, progress=progress)
-    report = _import(entry, downloads, out, options)
+        transfer(file, folder / file.name, retries=retries, progress=progress)
+    report = _import(entry, folder, out, options)
     shutil.rmtree(downloads)
     return report
 

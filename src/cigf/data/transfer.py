@@ -49,8 +49,10 @@ def transfer(
 ) -> None:
     """Download one file to `path`; a part that an earlier call left there is completed.
 
-    Until the file is whole and its checksum right, it is called `<path>.part`. A file that stands
-    under its name already, with the right checksum, is kept.
+    Until the file is whole and its checksum right, it is called `<path>.part`, and beside it stands
+    which version of the server's file it is a part of: one that has changed, or whose version the
+    server does not tell, is downloaded from its start. A file that stands under its name already,
+    with the right checksum, is kept.
 
     Raises:
         DataError: The server refuses, the connection breaks too often, or the checksum is wrong.
@@ -63,12 +65,13 @@ def transfer(
         _complete(file, part, retries or Retries(), progress or (lambda *_: None))
         error = _checksum_error(file, part)
         if error is not None:
-            part.unlink()
+            _forget(part)
             raise DataError(
                 f"{file.url}: {error}; the file there has changed or was damaged on the way, and "
                 "was removed; try again, or look at the page of the data set"
             )
         part.replace(path)
+        _version_file(part).unlink(missing_ok=True)
 
 
 def _complete(file: RemoteFile, part: Path, retries: Retries, progress: Progress) -> None:
@@ -77,7 +80,7 @@ def _complete(file: RemoteFile, part: Path, retries: Retries, progress: Progress
         before = _size(part)
         try:
             return _attempt(file, part, progress)
-        except (_Broken, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+        except (_Broken, http.client.HTTPException) as error:
             failures = 1 if _size(part) > before else failures + 1
             if failures >= retries.attempts:
                 raise _give_up(file, _size(part), error) from None
@@ -100,20 +103,39 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def _version_file(part: Path) -> Path:
+    return part.with_name(part.name + ".version")
+
+
+def _known_version(part: Path) -> str:
+    """Return the version that a part is of; "" if it is not known."""
+    kept = _version_file(part)
+    return kept.read_text(encoding="utf-8") if kept.exists() else ""
+
+
+def _forget(part: Path) -> None:
+    part.unlink()
+    _version_file(part).unlink(missing_ok=True)
+
+
 def _attempt(file: RemoteFile, part: Path, progress: Progress) -> None:
-    start = _size(part)
-    headers = (
-        {"User-Agent": "cigf", "Range": f"bytes={start}-"} if start else {"User-Agent": "cigf"}
-    )
+    version = _known_version(part)
+    start = _size(part) if version else 0
+    headers = {"User-Agent": "cigf"}
+    if start:
+        headers |= {"Range": f"bytes={start}-", "If-Range": version}
     request = urllib.request.Request(_checked_url(file.url), headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-            _receive(file.name, response, part, start, progress)
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         with error:  # is the answer too, which keeps its connection
-            _explain_refusal(file, error, part, start)
+            return _explain_refusal(file, error, part, start)
     except urllib.error.URLError as error:
         raise _Broken(str(error.reason)) from None
+    except OSError as error:
+        raise _Broken(str(error)) from None
+    with response:
+        _receive(file.name, response, part, start, progress)
 
 
 def _checked_url(url: str) -> str:
@@ -129,7 +151,7 @@ def _explain_refusal(
     if error.code == 416 and start:
         if error.headers.get("Content-Range") == f"bytes */{start}":
             return
-        part.unlink()
+        _forget(part)
         raise _Broken("the part on disk does not fit the file on the server") from None
     if error.code in RETRIED:
         raise _Broken(f"the server says {error.code} {error.reason}") from None
@@ -148,12 +170,31 @@ def _receive(
     total = done + int(length) if length is not None else None
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("ab" if resumed else "wb") as out:
-        while chunk := response.read(CHUNK):
+        if not resumed:  # nothing of the old part is left to be taken for one of this version
+            _version_file(part).write_text(_version(response), encoding="utf-8")
+        while chunk := _read(response):
             out.write(chunk)
             done += len(chunk)
             progress(name, done, total)
     if total is not None and done < total:
         raise _Broken(f"{total - done:,} of {total:,} bytes are missing")
+
+
+def _version(response: http.client.HTTPResponse) -> str:
+    """Return what tells this content from a later one for `If-Range`; "" if nothing does."""
+    tag: str = response.headers.get("ETag", "")
+    if tag and not tag.startswith("W/"):  # a weak tag does not speak of each byte
+        return tag
+    date: str = response.headers.get("Last-Modified", "")
+    return date
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """Return the next bytes; what fails here is the connection, not the disk."""
+    try:
+        return response.read(CHUNK)
+    except OSError as error:
+        raise _Broken(str(error)) from None
 
 
 def _range_start(response: http.client.HTTPResponse) -> int:
