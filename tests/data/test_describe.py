@@ -105,6 +105,14 @@ def test_many_behaviors_list_only_subsets_that_occur():
     assert table["n_pairs"].sum() == len(set().union(*pairs))
 
 
+def test_no_memory_is_kept_for_subsets_that_do_not_occur():
+    pairs = [{(k % N_USERS, k % N_ITEMS), (0, 0)} for k in range(40)]  # 2^40 subsets
+    table = describe(make_dataset(pairs, [f"b{k}" for k in range(40)])).overlaps
+    assert table["n_pairs"].sum() == len(set().union(*pairs))
+    everything = table.filter(pl.col("subset").str.count_matches("b") == 40)
+    assert everything["n_users"].to_list() == [1]
+
+
 def test_times_give_the_range():
     times = [np.arange(len(own)) * 86_400_000 + 1_735_689_600_000 for own in (VIEWS, CARTS)]
     described = describe(make_dataset([VIEWS, CARTS, BUYS], times=(*times, None)))

@@ -444,6 +444,18 @@ def test_tianchi_logs(tmp_path, name, text, packed):
     assert times.tolist() == [np.datetime64(expected, "ms").astype(np.int64)]
 
 
+def test_an_archive_that_is_unpacked_already(tmp_path):
+    folder = tmp_path / "data_format1"
+    folder.mkdir()
+    (folder / "user_info_format1.csv").write_text("user_id,age_range,gender\n1,3,0\n")
+    with pytest.raises(DataError, match=r"no user_log_format1\.csv in this folder"):
+        fetch("ijcai15", tmp_path / "out", from_file=folder)
+    (folder / "user_log_format1.csv").write_text(IJCAI15)
+    for number, source in enumerate([folder, tmp_path]):
+        report = fetch("ijcai15", tmp_path / f"out{number}", from_file=source)
+        assert report.n_test == {"buy": 2}
+
+
 def test_days_that_do_not_exist_are_left_out_and_counted(tmp_path):
     source = tmp_path / "user_log_format1.csv"
     source.write_text(IJCAI15 + "2,17,7,5,3,1399,0\n2,17,7,5,3,,0\n2,17,7,5,3,1001,9\n")

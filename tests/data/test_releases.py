@@ -73,6 +73,14 @@ def test_unix_seconds_become_milliseconds(tmp_path):
     assert read.times.tolist() == [1_511_539_200_000 + 1000 * k for k in range(6)]
 
 
+@pytest.mark.parametrize("per_second", [1_000, 1_000_000, 1_000_000_000])
+def test_finer_unix_times_become_milliseconds_too(tmp_path, per_second):
+    times = (1_511_539_200 + np.arange(6)) * per_second
+    matrix = csr_matrix((times, (np.arange(6) % 5, np.arange(6))), shape=(5, 6))
+    read = read_matrix(write(tmp_path / "trn_fav", matrix))
+    assert sorted(read.times) == [1_511_539_200_000 + 1000 * k for k in range(6)]
+
+
 def test_month_and_day_become_milliseconds(tmp_path):
     read = read_matrix(write(tmp_path / "trn_cart", make_matrix([511, 630, 1111, 701, 831, 1001])))
     days = ["2014-05-11", "2014-06-30", "2014-11-11", "2014-07-01", "2014-08-31", "2014-10-01"]

@@ -45,6 +45,13 @@ def test_metrics_equal_a_walk_down_the_list(lists, k):
     np.testing.assert_allclose(measure(rankings(*lists), "mrr"), expected)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_cut_off_far_beyond_the_last_rank_costs_nothing(metric):
+    lists = rankings([1, 7, 3], [], [12])
+    expected = measure(lists, f"{metric}@13") * (13e-12 if metric == "precision" else 1.0)
+    np.testing.assert_allclose(measure(lists, f"{metric}@1000000000000"), expected)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -3,7 +3,6 @@
 Axes: U users, I items, B behaviors.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -118,10 +117,3 @@ def count_interactions(dataset: Dataset) -> NDArray[np.int64]:
     counts = [np.diff(matrix.indptr) for matrix in dataset.interactions]
     total: NDArray[np.int64] = np.sum(counts, axis=0, dtype=np.int64)
     return total
-
-
-GROUPINGS: dict[str, Callable[[Dataset, NDArray[np.int64]], UserGroups]] = {
-    "correlation": correlation_groups,
-    "activity": activity_groups,
-}
-"""The ways to group users, by the name that `cigf evaluate --groups` takes."""

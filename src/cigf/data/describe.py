@@ -29,7 +29,8 @@ class Description:
         behaviors: One row per behavior: behavior, n_pairs, density (n_pairs / (U I)), n_users and
             n_items (with at least one pair), mean_per_user, median_per_user and max_per_user (of
             all U), target_share (pairs that are target pairs too), share_of_target (target pairs
-            that are pairs of this behavior too), first and last (UTC; null without times).
+            that are pairs of this behavior too), first and last (UTC; of a split those of its
+            training pairs, because times of withheld ones are not kept; null without times).
         activity: behavior, n_interactions, n_users: how many users have exactly that many pairs
             of the behavior, 0 included; the paper's figure 2.
         overlaps: subset (names joined by " + "), one true/false column per behavior, n_pairs
@@ -144,12 +145,13 @@ def _count_overlaps(dataset: Dataset) -> pl.DataFrame:
     codes = np.zeros(len(pairs), dtype=np.int64)
     for bit, own in enumerate(keys):
         codes |= contains(own, pairs).astype(np.int64) << bit
-    n_subsets = 1 << len(keys)
-    n_pairs = np.bincount(codes, minlength=n_subsets)
-    users = sorted_unique(codes * max(dataset.n_users, 1) + pairs // max(dataset.n_items, 1))
-    n_users = np.bincount(users // max(dataset.n_users, 1), minlength=n_subsets)
-    listed = [c for c in range(1, n_subsets) if len(keys) <= MAX_LISTED or n_pairs[c]]
-    rows = [_subset_row(dataset, c, int(n_pairs[c]), int(n_users[c])) for c in listed]
+    listed = np.arange(1, 1 << len(keys)) if len(keys) <= MAX_LISTED else sorted_unique(codes)
+    places = np.searchsorted(listed, codes)
+    n_pairs = np.bincount(places, minlength=len(listed)).tolist()
+    users = sorted_unique(places * max(dataset.n_users, 1) + pairs // max(dataset.n_items, 1))
+    n_users = np.bincount(users // max(dataset.n_users, 1), minlength=len(listed)).tolist()
+    counted = zip(listed.tolist(), n_pairs, n_users, strict=True)
+    rows = [_subset_row(dataset, *each) for each in counted]
     return pl.DataFrame(rows, infer_schema_length=None)
 
 

@@ -44,8 +44,8 @@ def fetch(
     Args:
         name: A key of `catalog.CATALOG`.
         out: The dataset folder to write.
-        from_file: The data as a person has downloaded it: a log or zip archive (Tianchi), or a
-            folder of matrices (MB-GMN).
+        from_file: The data as a person has downloaded it: a log, its zip archive or the folder
+            unpacked from that (Tianchi), or a folder of matrices (MB-GMN).
         options: Behaviors, cleaning, split. Unless it says otherwise, rows and test pairs that
             cannot be used are left out and counted, because nobody can mend a published file.
         retries: What to do when a connection breaks.
@@ -93,6 +93,12 @@ def _import(entry: Published, source: Path, out: Path, options: ImportOptions) -
 @contextmanager
 def _unpacked(source: Path, member: str, out: Path) -> Iterator[Path]:
     """Yield the log itself: `source`, or `member` of it, unpacked beside `out` for a while."""
+    if source.is_dir():
+        logs = sorted(source.rglob(member))
+        if not logs:
+            raise DataError(f"{source}: no {member} in this folder")
+        yield logs[0]
+        return
     if not zipfile.is_zipfile(source):
         yield source
         return

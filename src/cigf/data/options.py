@@ -80,7 +80,8 @@ class PrepareOptions(ReadOptions):
     hold_out: tuple[str, ...] | None = None
     """Behaviors whose pairs are held out by the splits last and random; None: only the target."""
     n_candidates: PositiveInt = 99
-    """Sampled items that a held-out item competes with in the protocol 1+99."""
+    """Sampled items that a held-out item competes with in the protocol 1+99; where it is evaluated
+    with candidates of another seed than `candidate_seed`, they are 99."""
     candidate_seed: int = Field(default=0, ge=0)
     """Seed of the stored candidates."""
     seed: int = Field(default=0, ge=0)

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from cigf.data.times import to_milliseconds
 from cigf.errors import DataError
 
 Ints = NDArray[np.int64]
@@ -218,12 +220,13 @@ def _is_consistent(
 
 
 def _find_times(values: NDArray[Any]) -> Ints | None:
-    """Read stored values as unix seconds or as MMDD, where all of them are such times."""
+    """Read stored values as unix times or as MMDD, where all of them are such times."""
     if not len(values) or values.dtype.kind not in "iu":
         return None
     whole = values.astype(np.int64)
     if whole.min() >= EARLIEST_UNIX_TIME:
-        return whole * MILLISECONDS
+        times = to_milliseconds(pl.Series(whole)).to_numpy()
+        return times if times.min() >= EARLIEST_UNIX_TIME * MILLISECONDS else None
     months, days = np.divmod(whole, 100)
     if ((months >= 1) & (months <= 12) & (days >= 1) & (days <= 31)).all():
         return _from_month_day(months, days)

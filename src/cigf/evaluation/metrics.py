@@ -78,7 +78,8 @@ def precision(rankings: Rankings, k: int) -> Values:
 
 def ndcg(rankings: Rankings, k: int) -> Values:
     """Sum of 1 / log2(rank + 1) over the hits, divided by that of min(|T|, k) hits in front."""
-    discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    k = min(k, int(max(rankings.ranks.max(initial=1), rankings.n_relevant.max(initial=1))))
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))  # to the last rank there is, however large k is
     best: Values = np.concatenate([[1.0], discounts.cumsum()])
     is_hit = rankings.ranks <= k
     gains = np.where(is_hit, discounts[np.where(is_hit, rankings.ranks - 1, 0)], 0.0)
