@@ -27,6 +27,13 @@ def test_ids_of_a_parquet_file(tmp_path):
         read_ids(tmp_path / "x.parquet", "name")
 
 
+def test_ids_of_a_file_with_a_pattern_s_marks_in_its_name(tmp_path):
+    FRAME.write_parquet(tmp_path / "x[1].parquet")
+    FRAME.write_csv(tmp_path / "x[1].csv")
+    assert read_ids(tmp_path / "x[1].parquet", "user_id").to_list() == ["a", "b"]
+    assert read_ids(tmp_path / "x[1].csv", "user_id").to_list() == ["a", "b"]
+
+
 def test_ids_of_a_missing_file(tmp_path):
     with pytest.raises(DataError, match="nobody: no such file"):
         read_ids(tmp_path / "nobody", "user_id")

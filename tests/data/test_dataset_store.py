@@ -66,6 +66,13 @@ def test_a_saved_split_is_the_same_after_loading(tmp_path: Path, times: bool, te
     assert load_dataset(tmp_path / "ds").target.nnz == split.history("test").target.nnz
 
 
+def test_a_folder_with_a_pattern_s_marks_in_its_name_is_read_itself(tmp_path: Path) -> None:
+    split = small_split(text=True)
+    save_split(split, tmp_path / "ds[1]")
+    save_split(small_split(text=False), tmp_path / "ds1")
+    assert load_split(tmp_path / "ds[1]").train.users == split.train.users
+
+
 def test_indices_are_mapped_not_copied(folder: Path) -> None:
     matrix = load_split(folder).train.interactions[0]
     assert matrix.indices.dtype == np.int32

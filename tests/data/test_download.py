@@ -508,10 +508,11 @@ def test_chosen_behaviors_of_a_log(tmp_path):
     assert load_split(tmp_path / "out").train.behaviors.names == ("view", "buy")
 
 
-def test_frame_of_the_ijcai_log_reads_days(tmp_path):
-    (tmp_path / "log.csv").write_text(IJCAI15)
+@pytest.mark.parametrize("name", ["log.csv", "log[1].csv"])
+def test_frame_of_the_ijcai_log_reads_days(tmp_path, name):
+    (tmp_path / name).write_text(IJCAI15)
     interactions = download._read_ijcai15(
-        tmp_path / "log.csv", ImportOptions(behaviors=("view", "fav", "cart", "buy"))
+        tmp_path / name, ImportOptions(behaviors=("view", "fav", "cart", "buy"))
     )
     first = interactions.events.select(pl.from_epoch("timestamp", time_unit="ms").dt.date())
     assert str(first.item(0, 0)) == "2014-08-29"

@@ -291,6 +291,11 @@ def test_folder_with_one_inter_file(inter, tmp_path):
         read_recbole(tmp_path, ImportOptions())
 
 
+def test_an_inter_file_with_a_pattern_s_marks_in_its_name(tmp_path):
+    (tmp_path / "log[1].inter").write_text(RATED)
+    assert len(read_recbole(tmp_path, ImportOptions())[0]) == 5
+
+
 def test_other_ratings_and_other_order(inter):
     options = ImportOptions(ratings="good:3-5, bad:1-2")
     interactions, _ = read_recbole(inter, options)

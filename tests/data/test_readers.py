@@ -73,6 +73,21 @@ def test_frames_are_read(convert: Callable[[pl.DataFrame], Any]) -> None:
     assert rows_of(convert(frame())) == EXPECTED
 
 
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.gz", "log.jsonl", "log.jsonl.gz", "log.pq"])
+def test_marks_of_patterns_in_the_name_of_a_folder_are_no_pattern(
+    tmp_path: Path, name: str
+) -> None:
+    text = json_lines() if "json" in name else csv()
+    content = gzip.compress(text.encode()) if name.endswith(".gz") else text.encode()
+    for folder, changed in (("logs[1]", content), ("logs1", b"another file")):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / name, changed)
+    if name == "log.pq":
+        frame().write_parquet(tmp_path / "logs[1]" / name)
+    assert rows_of(tmp_path / "logs[1]" / name) == EXPECTED
+    assert rows_of(tmp_path / "logs[1]") == EXPECTED
+
+
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
 def test_times_of_pandas_are_read(zone: str | None) -> None:
     times = pd.to_datetime(["2020-01-01T12:00", "2020-01-02T12:00", "2020-01-03T12:00"])

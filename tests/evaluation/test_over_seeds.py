@@ -113,6 +113,13 @@ def test_stored_ranks_measure_the_same(tmp_path, sampled):
     assert again.is_touched.dtype == bool
 
 
+def test_ranks_are_read_from_a_folder_with_a_pattern_s_marks_in_its_name(tmp_path):
+    (tmp_path / "runs[1]").mkdir()
+    counts = RankCounts(np.array([True, False]), np.array([3, 5]), np.array([2, 1]))
+    save_counts(counts, tmp_path / "runs[1]" / "ranks.parquet")
+    assert load_counts(tmp_path / "runs[1]" / "ranks.parquet").full_all.tolist() == [3, 5]
+
+
 def test_a_damaged_file_of_ranks_is_refused(tmp_path):
     (tmp_path / "ranks.parquet").write_bytes(b"PAR1")
     with pytest.raises(ArtifactError, match=r"ranks\.parquet: not a readable file of ranks"):

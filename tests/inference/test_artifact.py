@@ -36,6 +36,11 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, history):
     assert not any(p.requires_grad for p in artifact.model.parameters())
 
 
+def test_a_folder_with_a_pattern_s_marks_in_its_name_is_read_itself(tmp_path, history):
+    write_artifact(tmp_path / "a[1]", history)
+    assert load_artifact(tmp_path / "a[1]").history.users == history.users
+
+
 def test_the_graph_is_that_of_the_history_without_what_was_withheld(tmp_path):
     history, withheld = random_history(seed=0), random_history(seed=1).interactions
     kept = [a.toarray() * b.toarray() for a, b in zip(history.interactions, withheld, strict=True)]

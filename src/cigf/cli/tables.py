@@ -33,12 +33,12 @@ def read_ids(path: Path, column: str) -> pl.Series:
 
 def _read_column(path: Path, column: str) -> pl.Series:
     if path.suffix == ".parquet":
-        return _column(pl.read_parquet(path), column, path)
+        return _column(pl.read_parquet(path, glob=False), column, path)
     lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     header = lines[0].split("\t" if path.suffix == ".tsv" else ",") if lines else []
     if column in header:
         separator = "\t" if path.suffix == ".tsv" else ","
-        frame = pl.read_csv(path, separator=separator, infer_schema=False)
+        frame = pl.read_csv(path, separator=separator, infer_schema=False, glob=False)
         return _column(frame, column, path)
     return pl.Series(column, [line for line in lines if line], dtype=pl.String)
 

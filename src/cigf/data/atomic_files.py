@@ -63,7 +63,7 @@ def read_inter(
         DataError: The file is not of this format, or a rating means nothing.
     """
     try:
-        frame = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
+        frame = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: not an .inter file: {str(error).splitlines()[0]}") from None
     names = [_plain_name(path, name) for name in frame.columns]

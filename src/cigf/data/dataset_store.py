@@ -197,7 +197,7 @@ class _SplitReader:
     def _ids(self, entity: str, count: int) -> IdMap:
         path = self.folder / f"{entity}s.arrow"
         try:
-            ids = pl.scan_ipc(path).collect()[f"{entity}_id"]
+            ids = pl.scan_ipc(path, glob=False).collect()[f"{entity}_id"]
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(
                 f"{path}: missing, truncated or broken ({error}); prepare the dataset again"

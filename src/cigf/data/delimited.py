@@ -40,6 +40,7 @@ class _Layout:
             has_header=self.column_names is None,
             new_columns=None if self.column_names is None else list(self.column_names),
             infer_schema=False,
+            glob=False,
         )
         names = lazy.collect_schema().names()
         stripped = [name.strip() for name in names]

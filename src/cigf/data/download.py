@@ -131,7 +131,7 @@ def _read_ijcai15(log: Path, options: ImportOptions) -> Interactions:
     columns = (USER, ITEM, "time_stamp", "action_type")
     day = pl.col("time_stamp").cast(pl.Int64, strict=False)
     try:
-        frame = pl.read_csv(log, columns=columns, infer_schema=False).select(
+        frame = pl.read_csv(log, columns=columns, infer_schema=False, glob=False).select(
             USER,
             ITEM,
             pl.col("action_type").replace_strict(IJCAI15_ACTIONS, default=None).alias(BEHAVIOR),

@@ -108,7 +108,7 @@ def _read_parquet(path: Path, options: ReadOptions, wanted: Wanted) -> Table:
             yield from scanned(lazy.select(wanted(columns)))()
 
     with _explained(path):
-        lazy = pl.scan_parquet(path, hive_partitioning=False)
+        lazy = pl.scan_parquet(path, hive_partitioning=False, glob=False)
         columns = lazy.collect_schema().names()
     folders = _folder_columns(path)
     used = stand_ins(columns, list(folders), options)

@@ -22,7 +22,7 @@ def read_json_lines(path: Path, log: ReadLog) -> Table:
     check_text(path)
     _check_first_line(path)
     try:
-        frame = pl.read_ndjson(path, infer_schema_length=None)
+        frame = pl.read_ndjson(path.read_bytes(), infer_schema_length=None)
     except OSError as error:
         raise broken_file(path, error) from None
     except pl.exceptions.PolarsError as error:

@@ -28,6 +28,7 @@ def read_lines(path: Path, n_lines: int | None = None) -> pl.Series:
             encoding="utf8-lossy",
             truncate_ragged_lines=True,
             n_rows=n_lines,
+            glob=False,
         ).collect()
     except pl.exceptions.NoDataError:
         raise DataError(f"{path}: the file is empty") from None

@@ -55,7 +55,7 @@ def load_counts(path: Path) -> RankCounts:
         ArtifactError: The file is missing or damaged.
     """
     try:
-        table = pl.read_parquet(path)
+        table = pl.read_parquet(path, glob=False)
         columns = {
             name: table[name].to_numpy().astype(np.int64)
             for name in table.columns

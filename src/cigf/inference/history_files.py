@@ -86,7 +86,7 @@ def _name(kind: str, behavior: int, part: str) -> str:
 def _load_ids(folder: Path, entity: str, n: int) -> IdMap:
     path = folder / f"{entity}s.arrow"
     try:
-        ids = pl.read_ipc(path)["id"]
+        ids = pl.scan_ipc(path, glob=False).collect()["id"]
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ArtifactError(f"{path}: not a table of ids: {error}") from None
     if len(ids) != n:
