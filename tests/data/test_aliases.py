@@ -55,6 +55,14 @@ def test_the_users_own_names_win_over_the_alias_table() -> None:
     assert translate_behavior("purchase", ("click", "order"), {}) == "order"
 
 
+@pytest.mark.parametrize("value", ["-1", "+1", "1.0", "1_0", "+1.0"])
+def test_numbers_mean_only_what_is_mapped_exactly(value: str) -> None:
+    mapping = {"1": "view", "10": "cart", "+10": "buy"}
+    assert translate_behavior(value, FUNNEL, mapping) is None
+    assert translate_behavior(value, ("1", "10", "+10"), {}) is None
+    assert translate_behavior(value, FUNNEL, {**mapping, value: "fav"}) == "fav"
+
+
 def test_an_alias_of_two_of_the_users_names_is_unknown() -> None:
     assert translate_behavior("pv", ("view", "click", "buy"), {}) is None
     assert translate_behavior("Click", ("view", "click", "buy"), {}) == "click"

@@ -60,12 +60,14 @@ def translate_behavior(
 
     The user's mapping wins, then the user's own names, then both in another case or with other
     separators, then the alias table, and that only where one single name of the user's stands in
-    the value's group.
+    the value's group. A number is what it is: its sign and its point are no separators.
     """
     if value in mapping:
         return mapping[value]
     if value in behaviors:
         return value
+    if plain(value).lstrip("+").isdecimal():
+        return None
     similar = {meaning for key, meaning in mapping.items() if plain(key) == plain(value)}
     similar = similar or {name for name in behaviors if plain(name) == plain(value)}
     return similar.pop() if len(similar) == 1 else _by_alias(value, behaviors)
