@@ -80,6 +80,14 @@ def test_queries_that_fail(shop: Path, query: str, message: str) -> None:
         rows_of(shop, query)
 
 
+@pytest.mark.parametrize("scheme", ["sqlite", "adbc+sqlite"])
+def test_columns_of_one_name_are_to_be_renamed(shop: Path, scheme: str) -> None:
+    query = "SELECT who AS user_id, what AS item_id, how AS event, 'x' AS item_id FROM log LIMIT 1"
+    message = r"the query gives two columns of one name \(.*'item_id'.*\); name one with AS"
+    with pytest.raises(DataError, match=message):
+        rows_of(f"{scheme}:///{shop}", query)
+
+
 def test_several_tables_need_a_query(shop: Path) -> None:
     with sqlite3.connect(shop) as link:
         link.execute("CREATE TABLE users (id)")

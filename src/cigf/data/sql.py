@@ -86,6 +86,9 @@ def _fetch(cursor: sqlite3.Cursor, path: Path) -> pl.DataFrame:
     if cursor.description is None:
         raise DataError(f"{path}: the query gives no rows; it must be a SELECT")
     names = [column[0] for column in cursor.description]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise _repeated(path, repr(twice))
     parts = []
     while rows := cursor.fetchmany(BATCH):
         columns = zip(names, zip(*rows, strict=True), strict=True)
@@ -94,6 +97,13 @@ def _fetch(cursor: sqlite3.Cursor, path: Path) -> pl.DataFrame:
         return pl.DataFrame({name: [] for name in names}, schema=dict.fromkeys(names, pl.String))
     frames = [pl.DataFrame(part) for part in parts]
     return pl.concat(frames, how="vertical_relaxed")
+
+
+def _repeated(source: str | Path, reason: str) -> DataError:
+    return DataError(
+        f"{source}: the query gives two columns of one name ({reason}); name one with AS, such as "
+        '"SELECT events.*, items.kind AS item_kind"'
+    )
 
 
 def _column(name: str, values: tuple[Any, ...]) -> pl.Series:
@@ -122,6 +132,8 @@ def _read_adbc(scheme: str, rest: str, uri: str, query: str | None) -> Table:
             # Without PyArrow where the driver's manager can; the first ones could not.
             fetch = getattr(cursor, "fetch_arrow", cursor.fetch_arrow_table)
             frame = pl.DataFrame(fetch())
+    except pl.exceptions.DuplicateError as error:
+        raise _repeated(source, str(error).splitlines()[0]) from None
     except driver.Error as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{source}: the database refused ({reason}); check --query") from None
