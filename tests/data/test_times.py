@@ -78,6 +78,14 @@ def test_negative_times_stay_negative_for_the_reader_to_refuse() -> None:
     assert whole(pl.Series([-5, SECONDS])) == [-5000, SECONDS * 1000]
 
 
+@pytest.mark.parametrize("unit", [1, 1000, 1_000_000, 1_000_000_000])
+@pytest.mark.parametrize("lowest", [-(2**63), -(2**63) + 1, -(10**17)])
+def test_no_time_is_so_negative_that_it_becomes_one_again(lowest: int, unit: int) -> None:
+    low, time = whole(pl.Series([lowest, SECONDS * unit]))
+    assert low < 0
+    assert time == SECONDS * 1000
+
+
 @pytest.mark.parametrize("low", [100_000_000_000, 99_999_999_999_999])
 def test_the_bounds_of_milliseconds(low: int) -> None:
     assert whole(pl.Series([low])) == [low]

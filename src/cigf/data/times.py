@@ -64,7 +64,9 @@ class TimeReading:
         whole = column.cast(pl.Int64, strict=False)
         if self.kind == "date_number":
             return _parse_dates(whole.cast(pl.String))
-        return whole * int(self.factor) if self.factor >= 1 else whole // round(1 / self.factor)
+        if self.factor < 1:
+            return whole // round(1 / self.factor)
+        return whole.clip(-LATEST) * int(self.factor)  # 1 / 1000 of what an Int64 holds fits
 
 
 def to_milliseconds(column: pl.Series) -> pl.Series:
