@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from preparing_toys import NAMES, Row, log, split_of
@@ -100,3 +101,13 @@ def test_the_core_is_cut_before_the_ids_are_numbered() -> None:
     assert report.dropped["items with fewer than 2 pairs"] == 1
     assert report.dropped["events of such users and items"] == 1
     assert split_of(rows, min_interactions=2, min_behavior="view")[0].train.n_users <= 11
+
+
+@pytest.mark.parametrize("split", ["last", "random"])
+def test_a_behavior_that_every_user_and_item_must_have(split: str) -> None:
+    rows = [(50, "i00", "view", 1), (0, "rare", "cart", 2), *log()]
+    found, report = split_of(rows, min_behavior="buy", split=split)
+    assert (np.diff(found.history("test").target.indptr) > 0).all()
+    assert "rare" not in found.train.items.ids.to_list()
+    assert report.dropped["users with fewer than 1 buy pairs"] >= 1
+    assert report.dropped["items with fewer than 1 buy pairs"] >= 1

@@ -101,13 +101,13 @@ class _Cleaned:
 
 
 def _clean(pairs: Pairs, log: EventLog, options: PrepareOptions, notes: Notes) -> _Cleaned:
-    minimum = options.min_interactions
-    if minimum > 1:
-        name = options.min_behavior
+    minimum, name = options.min_interactions, options.min_behavior
+    if minimum > 1 or name is not None:
         counted = None if name is None else log.behaviors.index(name)
         pairs, dropped = keep_core(pairs, minimum, counted)
-        notes.drop(f"users with fewer than {minimum} pairs", dropped.users)
-        notes.drop(f"items with fewer than {minimum} pairs", dropped.items)
+        of_what = "pairs" if name is None else f"{name} pairs"
+        notes.drop(f"users with fewer than {minimum} {of_what}", dropped.users)
+        notes.drop(f"items with fewer than {minimum} {of_what}", dropped.items)
         notes.drop("events of such users and items", dropped.events)
     return _Cleaned(*compact(pairs, log.users, log.items), log.behaviors)
 
