@@ -98,6 +98,7 @@ def test_random_leaves_every_user_a_pair() -> None:
 def test_other_behaviors_can_be_held_out_too() -> None:
     split, report = split_of(log(), hold_out=("cart", "buy"))
     assert report.n_test.keys() == {"cart", "buy"}
+    assert split_of(log(), hold_out=("cart",))[1] == report
     assert ("test", "cart", 0) in split.candidates
     with pytest.raises(DataError, match="behavior 'crat' is not in this dataset; did you mean"):
         split_of(log(), hold_out=("crat",))

@@ -78,7 +78,7 @@ class PrepareOptions(ReadOptions):
     """Share of the users with enough target pairs who give one to validation; in a time split, the
     share of the remaining target events that lie in the validation window."""
     hold_out: tuple[str, ...] | None = None
-    """Behaviors whose pairs are held out by the splits last and random; None: only the target."""
+    """Behaviors whose pairs the splits last and random hold out besides the target's."""
     n_candidates: PositiveInt = 99
     """Sampled items that a held-out item competes with in the protocol 1+99; where it is evaluated
     with candidates of another seed than `candidate_seed`, they are 99."""

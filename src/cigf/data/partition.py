@@ -134,7 +134,8 @@ class _Parts:
         return numpy_generator(self.options.seed, f"split/{purpose}")
 
     def hold_out(self) -> tuple[str, ...]:
-        return self.options.hold_out or (self.dataset.behaviors.target_name,)
+        also = self.options.hold_out or ()
+        return tuple(dict.fromkeys((*also, self.dataset.behaviors.target_name)))
 
 
 def _given(parts: _Parts) -> tuple[dict[str, HeldOut], str]:
