@@ -111,6 +111,19 @@ def test_several_files_a_glob_and_a_folder_give_the_same(tmp_path: Path) -> None
     assert rows_of([str(tmp_path / "part-*.csv"), parts[1]]) == EXPECTED
 
 
+@pytest.mark.parametrize("pattern", ["*", "**", "day=*", "[d]ay=1*/*", "day=1/2*"])
+def test_folders_that_a_glob_matches_are_read_once(tmp_path: Path, pattern: str) -> None:
+    inner = tmp_path / "day=1" / "2025"
+    hidden = [inner / "_temporary", tmp_path / "day=1" / ".trash"]
+    for folder in (inner, *hidden):
+        folder.mkdir(parents=True)
+        write(folder / "part-0.csv", csv(ROWS[:1]))
+    for folder in hidden if pattern == "**" else ():
+        (folder / "part-0.csv").unlink()  # what a glob matches itself is read
+    write(inner / "part-1.csv", csv(ROWS[1:]))
+    assert sorted(rows_of(str(tmp_path / pattern))) == sorted(EXPECTED)
+
+
 def test_partitioned_parquet_is_one_log(tmp_path: Path) -> None:
     for name in ("view", "buy", "cart"):
         part = tmp_path / f"behavior={name}" / "day=2025-03-01"

@@ -32,6 +32,8 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 def find_files(source: str | Path) -> list[Path]:
     """Return the files that a path, a folder (with those in it) or a glob stands for, sorted.
 
+    A folder that a glob matches stands for the files in it, too.
+
     Raises:
         DataError: There is none.
     """
@@ -43,11 +45,19 @@ def find_files(source: str | Path) -> list[Path]:
         return found
     if _exists(path):
         return [path]
-    found = sorted(Path(name) for name in glob.glob(str(source), recursive=True))
-    found = [p for p in found if p.is_file()]
+    found = sorted(set(_matched(path)))
     if not found:
         raise DataError(f"{source}: no such file; give a file, a folder, a glob or a database URI")
     return found
+
+
+def _matched(pattern: Path) -> Iterator[Path]:
+    known: set[Path] = set()
+    for path in map(Path, sorted(glob.glob(str(pattern), recursive=True))):
+        if path.is_file():
+            yield path
+        elif path.is_dir() and not any(map(_is_hidden, {*path.parts} - {*pattern.parts})):
+            yield from _files_in(path, known)
 
 
 def _files_in(folder: Path, known: set[Path]) -> Iterator[Path]:
@@ -56,12 +66,17 @@ def _files_in(folder: Path, known: set[Path]) -> Iterator[Path]:
         return  # a link to where its files were found before, or to a folder that it is in
     known.add(folder.resolve())
     for path in sorted(folder.iterdir()):
-        if path.name.startswith((".", "_")):
-            continue  # what Spark and others keep there, such as _temporary
+        if _is_hidden(path.name):
+            continue
         if path.is_dir():
             yield from _files_in(path, known)
         elif path.is_file() and file_format(path) in READABLE:
             yield path
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell names of what Spark and others keep beside the files, such as _temporary."""
+    return name.startswith((".", "_"))
 
 
 def _exists(path: Path) -> bool:
