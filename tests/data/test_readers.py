@@ -3,6 +3,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import polars as pl
@@ -22,6 +24,7 @@ from reading_toys import (
 
 from cigf.data.options import ReadOptions
 from cigf.data.readers import read_events, read_test_pairs
+from cigf.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -100,6 +103,16 @@ def test_times_of_pandas_are_read(zone: str | None) -> None:
 def test_ids_of_mixed_types_in_one_pandas_column_are_one_id() -> None:
     source = pd.DataFrame({"user": [17, "17", "x"], "item": [1, 2, 3], "event": ["pv"] * 3})
     assert [row[0] for row in rows_of(source)] == ["17", "17", "x"]
+
+
+def test_objects_in_a_pandas_column_are_read_as_they_are_written() -> None:
+    ids = [UUID(int=7), UUID(int=3), UUID(int=7)]
+    noon = datetime(2020, 1, 1, 12, tzinfo=UTC)
+    zones = [ZoneInfo("Europe/Berlin"), UTC, ZoneInfo("Asia/Tokyo")]
+    source = pd.DataFrame(frame().to_dict(as_series=False)).assign(user_id=ids)
+    source["timestamp"] = pd.Series([noon.astimezone(zone) for zone in zones], dtype="object")
+    moment = int(noon.timestamp()) * 1000
+    assert [(row[0], row[3]) for row in rows_of(source)] == [(str(each), moment) for each in ids]
 
 
 def test_several_files_a_glob_and_a_folder_give_the_same(tmp_path: Path) -> None:
@@ -197,6 +210,25 @@ def test_codes_are_mapped() -> None:
     source = frame().with_columns(behavior=pl.Series([0.0, 1.0, 2.0]))
     options = ReadOptions(mapping={"0": "view", "1": "buy", "2": "cart"})
     assert rows_of(source, options) == EXPECTED
+
+
+@pytest.mark.parametrize("convert", [pl.DataFrame, pd.DataFrame])
+def test_missing_codes_among_numbers_are_missing_behaviors(convert: Callable[..., Any]) -> None:
+    codes = [1.0, 2.0, float("nan")]
+    source = convert({"user": [1, 2, 3], "item": [1, 2, 3], "action": codes})
+    options = ReadOptions(behaviors=("view", "buy"), mapping={"1": "view", "2": "buy"})
+    with pytest.raises(DataError, match=r"behavior missing: 1 row \(row 2\)"):
+        read_events(source, options)
+    log = read_events(source, options.model_copy(update={"on_error": "skip"}))
+    assert log.events["behavior"].to_list() == ["view", "buy"]
+    assert log.dropped == {"behavior missing": 1}
+
+
+@pytest.mark.parametrize("code", [float("inf"), 1e300, 1.5])
+def test_codes_that_are_no_whole_numbers_are_unknown(code: float) -> None:
+    source = pl.DataFrame({"user": [1, 2], "item": [1, 2], "action": [1.0, code]})
+    options = ReadOptions(behaviors=("view", "buy"), mapping={"1.0": "view"}, on_error="skip")
+    assert read_events(source, options).dropped == {"unknown behavior": 1}
 
 
 def test_the_target_comes_last() -> None:

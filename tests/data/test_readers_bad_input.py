@@ -3,8 +3,10 @@
 import gzip
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from reading_toys import (
@@ -211,6 +213,18 @@ def test_a_column_that_stands_twice(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", b"user_id,item_id,user_id,behavior\n1,2,3,view\n")
     with pytest.raises(DataError, match="column 'user_id' stands twice in the header"):
         read_events(path, OPTIONS)
+
+
+def test_a_column_of_pandas_that_stands_twice() -> None:
+    source = pd.DataFrame([[1, 5, 2, "view"]], columns=["user", "user", "item", "action"])
+    with pytest.raises(DataError, match="data frame: column 'user' stands twice; rename one"):
+        read_events(source, OPTIONS)
+
+
+def test_ids_of_a_type_that_polars_does_not_know() -> None:
+    source = pl.DataFrame({"user": [UUID(int=7)], "item": [1], "action": ["view"]})
+    with pytest.raises(DataError, match="column user holds Object; ids must be integers or text"):
+        read_events(source, OPTIONS)
 
 
 def test_the_wrong_number_of_column_names(tmp_path: Path) -> None:

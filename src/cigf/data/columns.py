@@ -146,8 +146,11 @@ def as_text(column: pl.Series, source: str) -> pl.Series:
         raise DataError(
             f"{source}: column {column.name} holds {column.dtype}; behaviors must be text or codes"
         )
-    if column.dtype.is_float() and (column.drop_nulls().floor() == column.drop_nulls()).all():
-        column = column.cast(pl.Int64)  # codes such as 1.0, as pandas makes them of 1
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+        whole = column.cast(pl.Int64, strict=False)
+        if column.eq_missing(whole).all():
+            column = whole  # codes such as 1.0, as pandas makes them of 1
     stripped = column.cast(pl.String).str.strip_chars()
     return stripped.replace("", None)
 

@@ -1,6 +1,6 @@
 """Data frames as sources: Polars, pandas, Arrow, or a mapping of columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -17,7 +17,9 @@ def read_frame(source: Any, wanted: Wanted) -> Table:
     """
     if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
         names = {str(name): name for name in source.columns}
-        frame = pl.DataFrame([_from_pandas(n, source[names[n]]) for n in wanted(list(names))])
+        used = wanted(list(names))
+        _check_single(used, [str(name) for name in source.columns])
+        frame = pl.DataFrame([_from_pandas(name, source[names[name]]) for name in used])
         return Table(pieces_of(frame), tuple(names), "data frame", "row", 0)
     lazy = _to_lazy(source)
     columns = lazy.collect_schema().names()
@@ -37,6 +39,12 @@ def _to_lazy(source: Any) -> pl.LazyFrame:
     )
 
 
+def _check_single(used: Sequence[str], names: Sequence[str]) -> None:
+    for name in used:
+        if names.count(name) > 1:
+            raise DataError(f"data frame: column {name!r} stands twice; rename one")
+
+
 def _from_pandas(name: str, column: Any) -> pl.Series:
     """Convert a pandas column without pyarrow, which pandas may lack."""
     dtype = str(column.dtype)
@@ -47,7 +55,12 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
     if dtype.startswith(("int", "uint", "float")):
         return pl.Series(name, column.to_numpy())
     values = [None if missing else v for v, missing in zip(column, column.isna(), strict=True)]
-    kinds = {type(value) for value in values} - {type(None)}
-    if len(kinds) > 1:  # ids such as 17 and "17" side by side
-        return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
-    return pl.Series(name, values, strict=False)
+    if len({type(value) for value in values} - {type(None)}) <= 1:
+        try:
+            series = pl.Series(name, values, strict=False)
+        except pl.exceptions.PolarsError:  # such as times of several zones
+            series = pl.Series(name, values, dtype=pl.Object)
+        if series.dtype != pl.Object:
+            return series
+    # Ids such as 17 and "17" side by side, or objects that only pandas can hold, such as UUIDs.
+    return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)

@@ -18,7 +18,7 @@ def check_ids(column: pl.Series, name: str, source: str) -> pl.Series:
     dtype = column.dtype
     if dtype.is_integer() or dtype.is_float():
         return column
-    if dtype in (pl.Null, pl.Object, pl.String, pl.Categorical, pl.Enum):
+    if dtype in (pl.Null, pl.String, pl.Categorical, pl.Enum):
         return column.cast(pl.String)
     raise DataError(f"{source}: column {name} holds {dtype}; ids must be integers or text")
 
