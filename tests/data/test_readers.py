@@ -254,6 +254,30 @@ def test_test_pairs_need_no_behavior_and_no_time() -> None:
     assert pairs.events.rows() == [(3, "z", "view")]
 
 
+def test_test_pairs_without_a_behavior_are_of_the_target_whatever_the_log_s_are() -> None:
+    options = ReadOptions(default_behavior="cart")
+    pairs = read_test_pairs(pl.DataFrame({"user": [3], "item": ["z"]}), options)
+    assert pairs.events["behavior"].to_list() == ["buy"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("item,user\nz,3\n", {}),
+        ('"item_id","user_id"\nz,3\n', {}),
+        ("which,who\nz,3\n", {"user_col": "who", "item_col": "which"}),
+        ("3,view,z\n", {}),
+    ],
+)
+def test_test_pairs_have_a_header_or_the_log_s_columns(
+    tmp_path: Path, text: str, options: dict[str, Any]
+) -> None:
+    names = (options.get("user_col", "user"), "behavior", options.get("item_col", "item"))
+    path = write(tmp_path / "test.csv", text)
+    pairs = read_test_pairs(path, ReadOptions(column_names=names, **options))
+    assert pairs.events.select("user_id", "item_id").rows() == [(3, "z")]
+
+
 def test_remarks_about_ids_name_the_source_that_has_them(tmp_path: Path) -> None:
     lines = csv().splitlines()
     head, rows = lines[0], lines[1:]

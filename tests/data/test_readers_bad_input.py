@@ -18,7 +18,7 @@ from reading_toys import (
 )
 
 from cigf.data.options import PrepareOptions, ReadOptions
-from cigf.data.readers import read_events
+from cigf.data.readers import read_events, read_test_pairs
 from cigf.errors import DataError
 
 
@@ -231,6 +231,8 @@ def test_the_wrong_number_of_column_names(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", b"1,2,view\n")
     with pytest.raises(DataError, match=r"first line has 3 fields, 2 column names were given"):
         read_events(path, ReadOptions(column_names=("user_id", "item_id")))
+    with pytest.raises(DataError, match="give one name per field, or the file a header of its own"):
+        read_test_pairs(path, ReadOptions(column_names=("user_id", "item_id"), behaviors=("buy",)))
 
 
 def test_unknown_behaviors_are_counted_and_a_mapping_is_suggested() -> None:

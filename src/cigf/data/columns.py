@@ -39,6 +39,12 @@ def stand_ins(own: Sequence[str], others: Sequence[str], options: ReadOptions) -
     return [name for name in others if name in found and name not in own]
 
 
+def names_pairs(names: Sequence[str], options: ReadOptions) -> bool:
+    """Tell whether a column of users and one of items are among some names."""
+    asked = {USER: options.user_col, ITEM: options.item_col}
+    return all(name in names or find_column(names, each) for each, name in asked.items())
+
+
 def _named(options: ReadOptions) -> set[str | None]:
     return {options.user_col, options.item_col, options.behavior_col, options.time_col}
 

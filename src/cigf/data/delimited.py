@@ -1,7 +1,7 @@
 """CSV and TSV files: all columns as text, and exact words about what is broken."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from cigf.data.table import Reread, Table, Wanted, pieces_of, scanned
 from cigf.errors import DataError
 
 SEPARATORS = (",", "\t", ";", "|")
+IsHeader = Callable[[Sequence[str]], bool]
+"""Tells of the fields of a first line whether they are the names of the columns."""
 _PACKING = 4
 """How many times smaller compressed text is, about."""
 
@@ -50,7 +52,11 @@ class _Layout:
 
 
 def read_delimited(
-    path: Path, column_names: tuple[str, ...] | None, log: ReadLog, wanted: Wanted
+    path: Path,
+    column_names: tuple[str, ...] | None,
+    log: ReadLog,
+    wanted: Wanted,
+    is_header: IsHeader | None = None,
 ) -> Table:
     """Read a file with one row per line; all columns come as text.
 
@@ -62,13 +68,14 @@ def read_delimited(
         column_names: Names of the columns where there is no header line.
         log: Where bad rows are reported.
         wanted: Chooses the columns that are read.
+        is_header: Tells that the first line is a header after all; None: it never is.
 
     Raises:
         DataError: The file is empty, broken or of another format, or has bad rows and they are not
             to be skipped.
     """
     check_text(path)
-    layout = _layout(path, column_names)
+    layout = _layout(path, column_names, is_header)
     if _n_bytes(path) <= limits.WHOLE_BYTES:
         return _read_whole(layout, log, wanted)
     try:
@@ -112,14 +119,20 @@ def _read_whole(layout: _Layout, log: ReadLog, wanted: Wanted) -> Table:
         raise DataError(f"{path}: cannot be read as CSV ({reason})") from None
 
 
-def _layout(path: Path, column_names: tuple[str, ...] | None) -> _Layout:
+def _layout(
+    path: Path, column_names: tuple[str, ...] | None, is_header: IsHeader | None
+) -> _Layout:
     head = _first_line(path)
     separator = _separator(path, head)
     count = _n_fields(head, separator)
+    if column_names is not None and is_header is not None:
+        names = [name.strip(' "') for name in head.split(separator)]
+        column_names = None if is_header(names) else column_names
     if column_names is not None and len(column_names) != count:
+        or_header = "" if is_header is None else ", or the file a header of its own"
         raise DataError(
             f"{path}: its first line has {count} fields, {len(column_names)} column names were "
-            f"given ({', '.join(column_names)}); give one name per field"
+            f"given ({', '.join(column_names)}); give one name per field{or_header}"
         )
     return _Layout(path, separator, column_names)
 

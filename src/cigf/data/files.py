@@ -3,12 +3,13 @@
 import glob
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
 import polars as pl
 
-from cigf.data.columns import stand_ins
+from cigf.data.columns import names_pairs, stand_ins
 from cigf.data.delimited import read_delimited
 from cigf.data.json_lines import read_json_lines
 from cigf.data.options import ReadOptions
@@ -94,15 +95,25 @@ def file_format(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def read_file(path: Path, options: ReadOptions, log: ReadLog, wanted: Wanted) -> Table:
+def read_file(
+    path: Path, options: ReadOptions, log: ReadLog, wanted: Wanted, *, fall_back: bool = False
+) -> Table:
     """Read one file by its suffix.
+
+    Args:
+        path: The file.
+        options: How the log is to be understood.
+        log: Where bad rows are reported.
+        wanted: Chooses the columns that are read.
+        fall_back: A first line that names users and items wins over `options.column_names`.
 
     Raises:
         DataError: The file is empty, broken or of another format than its name says.
     """
     suffix = file_format(path)
     if suffix in DELIMITED:
-        return read_delimited(path, options.column_names, log, wanted)
+        is_header = partial(names_pairs, options=options) if fall_back else None
+        return read_delimited(path, options.column_names, log, wanted, is_header)
     if suffix in JSON_LINES:
         return read_json_lines(path, log)
     if suffix in PARQUET_FILES:

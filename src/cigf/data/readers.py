@@ -50,11 +50,11 @@ def read_events(sources: Source | list[Source], options: ReadOptions) -> Interac
 def read_test_pairs(sources: Source | list[Source], options: ReadOptions) -> Interactions:
     """Read held-out pairs: as `read_events`, but the behavior may be left out.
 
-    Times are not read; pairs without a behavior are of the target.
+    Times are not read; pairs without a behavior are of the target. Names that are given for the
+    columns of logs without a header are not those of a file whose first line names its own.
     """
     target = options.ordered_behaviors().target_name
-    changes = {"default_behavior": options.default_behavior or target, "time_col": ""}
-    changed = options.model_copy(update=changes)
+    changed = options.model_copy(update={"default_behavior": target, "time_col": ""})
     with closing(Scratch()) as scratch:
         return _read(sources, changed, scratch, fall_back=True).interactions()
 
@@ -66,7 +66,7 @@ def _read(
     check_mapping(options, behaviors)
     log = ReadLog(options.on_error)
     tables, known = [], KnownIds()
-    for table in _open(sources, options, log):
+    for table in _open(sources, options, log, fall_back=fall_back):
         columns = choose_columns(table, options, fall_back=fall_back)
         tables.append(code_table(table, columns, options, behaviors, log, scratch, known))
     _check_times(tables)
@@ -75,7 +75,9 @@ def _read(
     return log_of_tables(tables, behaviors, log)
 
 
-def _open(sources: Source | list[Source], options: ReadOptions, log: ReadLog) -> Iterator[Table]:
+def _open(
+    sources: Source | list[Source], options: ReadOptions, log: ReadLog, *, fall_back: bool
+) -> Iterator[Table]:
     """Yield the sources: frames and databases, then files."""
     n_tables = 0
     paths: dict[Path, None] = {}
@@ -90,7 +92,7 @@ def _open(sources: Source | list[Source], options: ReadOptions, log: ReadLog) ->
         else:
             yield read_frame(source, wanted)
     for path in paths:
-        yield read_file(path, options, log, wanted)
+        yield read_file(path, options, log, wanted, fall_back=fall_back)
     if not n_tables + len(paths):
         raise DataError("no source given; name at least one file, folder, glob or frame")
 
