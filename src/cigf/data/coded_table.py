@@ -176,7 +176,7 @@ def _append(
     reading: TimeReading | None,
     pool: Executor,
 ) -> None:
-    empty = _empty(piece) if table.unit == "line" else None
+    empty = _empty(piece) if table.unit == "line" and table.lines is None else None
     coding = [
         pool.submit(ids.coder.code, check_ids(piece[columns[name]], name, table.source), empty)
         for name, ids in ((USER, read.users), (ITEM, read.items))
@@ -241,7 +241,7 @@ def _checked(coded: CodedTable, log: ReadLog) -> CodedTable:
             bad = find(events, meant) & rows
             if bad.any():
                 counts[reason] += int(bad.sum())
-                few = np.flatnonzero(bad)[: SHOWN + 1] + start + coded.table.first
+                few = np.flatnonzero(bad)[: SHOWN + 1] + start
                 places[reason] = [*places[reason], *few.tolist()][: SHOWN + 1]
                 good = good & ~bad
         n_good += int(good.sum())
@@ -249,7 +249,7 @@ def _checked(coded: CodedTable, log: ReadLog) -> CodedTable:
         coded.items.count(events.items[good])
         start += len(events)
     for reason, rows_at in places.items():
-        where = name_rows(rows_at, coded.table.unit)
+        where = name_rows(coded.table.places(rows_at), coded.table.unit) if rows_at else ""
         log.bad_rows(reason, coded.table.source, counts[reason], where, _cure(reason))
     return replace(coded, n_good=n_good)
 

@@ -115,7 +115,7 @@ def read_file(
         is_header = partial(names_pairs, options=options) if fall_back else None
         return read_delimited(path, options.column_names, log, wanted, is_header)
     if suffix in JSON_LINES:
-        return read_json_lines(path, log)
+        return read_json_lines(path, log, wanted)
     if suffix in PARQUET_FILES:
         return _read_parquet(path, options, wanted)
     if suffix in DATABASES:

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from cigf.data import limits
 
@@ -21,6 +23,8 @@ class Table:
         source: What to call the source in messages.
         unit: What a row is called there: "line" of a text file, else "row".
         first: The number of the first row in that unit.
+        lines: Finds the line of every row, where those without a row are not among the rows; None:
+            rows follow on `first`, and empty lines are rows without any value.
     """
 
     pieces: Callable[[], Iterator[pl.DataFrame]]
@@ -28,6 +32,14 @@ class Table:
     source: str
     unit: str
     first: int
+    lines: Callable[[], NDArray[np.int64]] | None = None
+
+    def places(self, rows: Sequence[int]) -> list[int]:
+        """Return the numbers of some rows in the source."""
+        if self.lines is None:
+            return [row + self.first for row in rows]
+        found: list[int] = self.lines()[list(rows)].tolist()
+        return found
 
     def whole(self) -> pl.DataFrame:
         """Return all rows at once, for sources that are small for sure."""
