@@ -47,6 +47,18 @@ def _error_number(error: Exception) -> int | None:
     return None if written is None else int(written[1])
 
 
+def real_folder(path: Path) -> Path:
+    """Return the folder to write for `path`: a link stays, and what it leads to is replaced.
+
+    Raises:
+        OutputError: The folder that the program runs in is that one or lies in it.
+    """
+    folder = Path(os.path.realpath(path))
+    if Path.cwd().is_relative_to(folder):
+        raise OutputError(f"{path}: holds the folder that you are in; choose another name")
+    return folder
+
+
 @contextmanager
 def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling folder that becomes `path` when the block succeeds.
@@ -56,16 +68,18 @@ def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         force: Replace an existing folder or file of that name.
 
     Raises:
-        OutputError: `path` exists and `force` is off, the disk is full, or writing is forbidden.
+        OutputError: `path` exists and `force` is off or may never be replaced (`real_folder`), the
+            disk is full, or writing is forbidden.
     """
     refuse_existing(path, force)
+    folder = real_folder(path)
     with explain_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             temporary.chmod(0o755)  # mkdtemp makes it private to the user
             yield temporary
-            _replace(temporary, path)
+            _replace(temporary, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cigf.errors import ArtifactError
-from cigf.storage import new_file, refuse_existing, write_json
+from cigf.storage import new_file, real_folder, refuse_existing, write_json
 from cigf.training.events import EpochRecord, Listener
 
 
@@ -63,12 +63,13 @@ class RunFolder:
         """Create the folder, empty.
 
         Raises:
-            OutputError: It exists and `force` is off.
+            OutputError: It exists and `force` is off, or it may never be replaced.
         """
         refuse_existing(self.path, force)
-        if self.path.exists():
-            shutil.rmtree(self.path)
-        self.path.mkdir(parents=True)
+        folder = real_folder(self.path)
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
 
     def write_info(self, info: dict[str, Any]) -> None:
         """Write run.json."""
