@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 
 import polars as pl
 import pytest
@@ -38,6 +39,10 @@ def whole(column: pl.Series) -> list[int | None]:
         ("2017-11-25 08:30:15 UTC", SECONDS * 1000),
         ("2017-11-25 08:30:15", SECONDS * 1000),
         ("2017-11-25T08:30", (SECONDS - 15) * 1000),
+        ("2017-11-25T08:30Z", (SECONDS - 15) * 1000),
+        ("2017-11-25 09:30+01:00", (SECONDS - 15) * 1000),
+        (Decimal(SECONDS), SECONDS * 1000),
+        (Decimal(f"{SECONDS}.25"), MILLISECONDS),
         ("2017-11-25", 1511568000000),
         ("2017/11/25", 1511568000000),
         ("20171125", 1511568000000),

@@ -18,6 +18,8 @@ FORMATS = (
     "%Y/%m/%d %H:%M:%S",
     "%Y/%m/%d",
     "%Y%m%d",
+    "%Y-%m-%dT%H:%M%#z",
+    "%Y-%m-%d %H:%M%#z",
 )
 """Written times that are understood: ISO 8601 and its near relations; without a zone it is UTC."""
 
@@ -106,8 +108,8 @@ class _Facts:
 
 def _look(column: pl.Series, *, thorough: bool) -> _Facts:
     """Count; what a single piece makes needless is only counted if that is to be thorough."""
-    dtype = column.dtype
     column = _plain(column)
+    dtype = column.dtype
     facts = _Facts(dtype, column.count())
     if not (dtype.is_integer() or dtype.is_float() or dtype in _TEXT):
         return facts
@@ -153,6 +155,8 @@ _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
 def _plain(column: pl.Series) -> pl.Series:
+    if column.dtype.is_decimal():
+        return column.cast(pl.Float64)
     return column.cast(pl.String).str.strip_chars() if column.dtype in _TEXT else column
 
 
