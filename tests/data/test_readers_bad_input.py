@@ -131,6 +131,29 @@ def test_bad_lines_of_csv(
     assert interactions.dropped == dropped
 
 
+@pytest.mark.parametrize("n_blank", [0, 1, 2])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("names", [None, COLUMNS])
+def test_empty_lines_before_all_others_are_counted(
+    tmp_path: Path, n_blank: int, end: str, names: tuple[str, ...] | None
+) -> None:
+    lines = csv(separator=";").splitlines()
+    lines = [""] * n_blank + (lines if names is None else lines[1:])
+    path = tmp_path / "log.csv"
+    options = ReadOptions(column_names=names)
+    assert rows_of(write(path, end.join([*lines, ""])), options) == EXPECTED
+    for line, reason in [
+        ("7;;view;5", "item_id missing"),
+        ("7;a;view", r"too few fields \(fewer than 4\)"),
+        ("7;a;view;5;6", r"too many fields \(more than 4\)"),
+    ]:
+        write(path, end.join([*lines, line, ""]))
+        with pytest.raises(DataError, match=rf"{reason}: 1 row \(line {len(lines) + 1}\)"):
+            read_events(path, options)
+        skipped = options.model_copy(update={"on_error": "skip"})
+        assert rows_of(path, skipped) == EXPECTED
+
+
 def test_short_lines_after_the_needed_columns_are_noticed(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", b"user,item,event,price\n1,2,pv,9\n3,4,pv\n5,6,pv,\n")
     with pytest.raises(DataError, match=r"too few fields \(fewer than 4\): 1 row \(line 3\)"):

@@ -28,11 +28,13 @@ class _Layout:
     path: Path
     separator: str
     column_names: tuple[str, ...] | None
+    n_blank: int = 0
+    """Empty lines before all others."""
 
     @property
     def first(self) -> int:
         """The line of the first row."""
-        return 2 if self.column_names is None else 1
+        return self.n_blank + (2 if self.column_names is None else 1)
 
     def scan(self, source: Path | bytes) -> pl.LazyFrame:
         """Return the rows, all columns as text; blanks around column names do not count."""
@@ -42,6 +44,7 @@ class _Layout:
             has_header=self.column_names is None,
             new_columns=None if self.column_names is None else list(self.column_names),
             infer_schema=False,
+            skip_lines=self.n_blank,
             glob=False,
         )
         names = lazy.collect_schema().names()
@@ -122,7 +125,7 @@ def _read_whole(layout: _Layout, log: ReadLog, wanted: Wanted) -> Table:
 def _layout(
     path: Path, column_names: tuple[str, ...] | None, is_header: IsHeader | None
 ) -> _Layout:
-    head = _first_line(path)
+    head, n_blank = _first_line(path)
     separator = _separator(path, head)
     count = _n_fields(head, separator)
     if column_names is not None and is_header is not None:
@@ -134,17 +137,21 @@ def _layout(
             f"{path}: its first line has {count} fields, {len(column_names)} column names were "
             f"given ({', '.join(column_names)}); give one name per field{or_header}"
         )
-    return _Layout(path, separator, column_names)
+    return _Layout(path, separator, column_names, n_blank)
 
 
-def _first_line(path: Path) -> str:
+def _first_line(path: Path) -> tuple[str, int]:
+    """Return the first line that is not empty, and how many are before it."""
     head = read_lines(path, 1)
-    line = str(head[0]).lstrip("\ufeff") if len(head) else ""
+    if len(head) and not head[0]:
+        head = read_lines(path)
+    n_blank = int((head != "").arg_max() or 0)
+    line = str(head[n_blank]).lstrip("\ufeff") if len(head) else ""
     if line.startswith(("{", "[")):
         raise DataError(f"{path}: not CSV, as its name says; it looks like JSON (name it .jsonl)")
     if line.startswith("<"):
         raise DataError(f"{path}: not CSV, as its name says; it looks like HTML or XML")
-    return line
+    return line, n_blank
 
 
 def _separator(path: Path, head: str) -> str:
@@ -205,7 +212,9 @@ def _good_lines(layout: _Layout, log: ReadLog) -> bytes:
     """Find the lines that cannot be parsed, report them, and return the others."""
     lines = read_lines(layout.path)
     head, body = lines.head(layout.first - 1), lines.slice(layout.first - 1)
-    bad = _bad_lines(body, layout.separator, _n_fields(str(lines[0]), layout.separator))
+    bad = _bad_lines(
+        body, layout.separator, _n_fields(str(lines[layout.n_blank]), layout.separator)
+    )
     good = body.filter(~_report(bad, layout, log))
     return "\n".join([*head, *good, ""]).encode()
 
