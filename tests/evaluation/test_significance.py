@@ -107,6 +107,17 @@ def test_differences_of_one_size_tie_whatever_they_were_taken_from():
     assert wilcoxon(first, second) == 1.0
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_wins_and_losses_that_cancel_add_up_to_nothing(seed):
+    generator = np.random.default_rng(seed)
+    mine, theirs = generator.integers(0, 6, (2, 12))  # hits of 12 users in 5 runs
+    exact, rounded = (
+        paired_bootstrap(a, b, np.random.default_rng(1), 2000).p_value
+        for a, b in ((mine.astype(float), theirs.astype(float)), (mine / 5, theirs / 5))
+    )
+    assert exact == rounded
+
+
 def test_resamples_without_a_member_of_the_group_do_not_count():
     group = np.full((N_USERS, 1), np.nan)
     group[:2, 0] = [1.0, -0.9]

@@ -14,6 +14,8 @@ N_EXACT = 50
 """Users up to whose number Wilcoxon's test looks at every choice of signs."""
 DECIMALS = 12
 """Of a user's difference: no two figures differ by less than 1e-12, unless they are equal."""
+NOISE = 1e-6
+"""Share of the mean size of differences below which a resample's mean is 0: single precision."""
 
 
 def bootstrap_means(
@@ -151,6 +153,8 @@ def paired_bootstraps(
         level: Share of the resampled means that an interval holds.
     """
     means = bootstrap_means(differences, generator, n_bootstrap)
+    # Differences of which as much is won as lost add up to 0, which counts on both sides.
+    means[np.abs(means) <= NOISE * np.nanmean(np.abs(differences), axis=0)] = 0.0
     tail = 50.0 * (1.0 - level)
     bounds = np.nanpercentile(means, [tail, 100.0 - tail], axis=0)
     smaller = np.minimum((means <= 0).sum(axis=0), (means >= 0).sum(axis=0))
