@@ -7,12 +7,15 @@ from cigf.data.dataset import Dataset, build_matrix
 from cigf.data.holdouts import difference
 from cigf.data.ids import IdMap
 from cigf.graph.bipartite import BehaviorGraph
-from cigf.inference.artifact import save_artifact
+from cigf.inference.artifact import load_artifact, save_artifact
 from cigf.models.base import Sizes
-from cigf.models.registry import build_model, parse_model_config
+from cigf.models.direct import DirectRecommender
+from cigf.models.registry import MODELS, build_model, parse_model_config
 
 N_USERS, N_ITEMS, N_BEHAVIORS = 11, 7, 3
 CONFIG = {"embedding_size": 5, "n_layers": 2}
+OPTIONS = {"dipn": {"encoder": "set"}}  # its other encoder needs times
+EVERY = [(name, OPTIONS.get(name, {})) for name in MODELS]
 
 
 def random_history(seed=0, user_ids=None, item_ids=None):
@@ -53,3 +56,24 @@ def write_artifact(path, history, seed=0, config=CONFIG, **options):
         **options,
     )
     return model, encoded
+
+
+def make(path, name, config):
+    """The artifact of an untrained model, or of one that is computed in one go."""
+    history, options = random_history(), parse_model_config(name, config)
+    model = build_model(name, options, Sizes(N_USERS, N_ITEMS, 3), 0).eval()
+    graph = BehaviorGraph.build(history.interactions)
+    if isinstance(model, DirectRecommender):
+        model.fit(graph, 0, lambda: None)
+    with torch.no_grad():
+        encoded = model.encode(graph)
+    plain = options.model_dump(mode="json")
+    save_artifact(
+        path,
+        model=model,
+        model_name=name,
+        config=plain,
+        representations=encoded,
+        history=history,
+    )
+    return load_artifact(path)

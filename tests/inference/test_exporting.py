@@ -10,21 +10,18 @@ import onnxruntime
 import polars as pl
 import pytest
 import torch
-from inference_toys import CONFIG, N_ITEMS, N_USERS, random_history, write_artifact
+from inference_toys import CONFIG, EVERY, N_ITEMS, N_USERS, make, random_history, write_artifact
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from cigf.data.ids import IdMap
 from cigf.errors import ConfigError, DataError, MissingExtraError, OutputError
-from cigf.graph.bipartite import BehaviorGraph
-from cigf.inference.artifact import load_artifact, save_artifact
+from cigf.inference.artifact import load_artifact
 from cigf.inference.export_factors import ExportedFactors, ExportFacts, exported_factors
 from cigf.inference.exporting import export, write_onnx
 from cigf.inference.onnx_graph import save_scorer
 from cigf.inference.recommender import TrainedRecommender
-from cigf.models.base import Sizes
-from cigf.models.direct import DirectRecommender
-from cigf.models.registry import MODELS, build_model, parse_model_config
+from cigf.models.registry import parse_model_config
 from cigf.ranking import ScoreFactors
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "exporting.md"
@@ -115,29 +112,6 @@ def test_equal_models_give_equal_bytes(artifact_folder, tmp_path, format):
     assert written[0] == written[1]
 
 
-def make(path, name, config):
-    """The artifact of an untrained model, or of one that is computed in one go."""
-    history, options = random_history(), parse_model_config(name, config)
-    model = build_model(name, options, Sizes(N_USERS, N_ITEMS, 3), 0).eval()
-    graph = BehaviorGraph.build(history.interactions)
-    if isinstance(model, DirectRecommender):
-        model.fit(graph, 0, lambda: None)
-    with torch.no_grad():
-        encoded = model.encode(graph)
-    plain = options.model_dump(mode="json")
-    save_artifact(
-        path,
-        model=model,
-        model_name=name,
-        config=plain,
-        representations=encoded,
-        history=history,
-    )
-    return load_artifact(path)
-
-
-OPTIONS = {"dipn": {"encoder": "set"}}  # its other encoder needs times
-EVERY = [(name, OPTIONS.get(name, {})) for name in MODELS]
 HEADS = [("cigf", {"head": head}) for head in ("bilinear", "shared-bottom", "mmoe", "ple")]
 UNITS = [("nmtr", {"unit": "mlp"})]
 NAMED = ("cigf", "lightgcn", "ngcf", "mbgcn", "ghcf", "matn", "dmf", "autorec", "ials", "bpr-mf")

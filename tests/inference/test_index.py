@@ -15,7 +15,7 @@ from cigf.inference.indexing import index_artifact
 from cigf.inference.opened import Factors, open_artifact
 from cigf.inference.quick_model import Ask, QuickModel
 from cigf.inference.quick_scores import FactorScores
-from inference.inference_toys import random_history, write_artifact
+from inference.inference_toys import EVERY, make, random_history, write_artifact
 
 N_USERS, N_ITEMS = 13, 5003
 
@@ -132,6 +132,17 @@ def test_an_artifact_gets_an_index(folder):
         index_artifact(folder)
     index_artifact(folder, "view", force=True)
     assert load_index(folder, opened.manifest.version).about.behavior == "view"
+
+
+@pytest.mark.parametrize(("name", "config"), EVERY)
+def test_every_model_whose_scores_are_factors_gets_an_index(tmp_path, name, config):
+    make(tmp_path / "a", name, config)
+    behaviors = open_artifact(tmp_path / "a").manifest.factors
+    for behavior in behaviors:
+        assert index_artifact(tmp_path / "a", behavior, force=True)[1].users == 11
+    if not behaviors:
+        with pytest.raises(ConfigError, match=f"{name}: the scores of buy are no factors"):
+            index_artifact(tmp_path / "a")
 
 
 def test_an_artifact_without_an_index(folder):

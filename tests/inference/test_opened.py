@@ -3,14 +3,15 @@ import json
 import numpy as np
 import pytest
 import torch
-from inference_toys import random_history, write_artifact
+from inference_toys import EVERY, make, random_history, write_artifact
 
-from cigf.errors import ArtifactError
+from cigf.errors import ArtifactError, ConfigError
 from cigf.inference.artifact import load_artifact
 from cigf.inference.manifest import read_manifest, write_manifest
 from cigf.inference.opened import map_tensors, open_artifact
 from cigf.inference.quick_scores import FactorScores
 from cigf.inference.torch_side import TorchSide
+from cigf.ranking import ScoreFactors
 
 HEADS = [{}, {"head": "bilinear"}, {"head": "shared-bottom"}]
 BEHAVIORS = ["view", "add/cart", "buy"]
@@ -27,6 +28,25 @@ def test_written_factors_give_the_models_scores(tmp_path, head, behavior):
     np.testing.assert_allclose(scores.score(users), expected, rtol=1e-4, atol=1e-4)
     some = scores.score_some(users[1], np.array([5, 0]))
     np.testing.assert_allclose(some, expected[1, [5, 0]], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "config"), EVERY)
+def test_every_model_is_opened_with_the_factors_that_its_scores_have(tmp_path, name, config):
+    artifact, opened = make(tmp_path / "a", name, config), open_artifact(tmp_path / "a")
+    for number, behavior in enumerate(BEHAVIORS):
+        try:
+            scorer = artifact.scorer(behavior)
+        except ConfigError:  # it predicts the target alone
+            assert opened.factors(behavior) is None
+            continue
+        factors = opened.factors(behavior)
+        is_factors = isinstance(scorer, ScoreFactors) and scorer.corrections is None
+        assert (factors is not None) == is_factors
+        if factors is not None:
+            scores = FactorScores(factors, number)
+            found = scores.score([scores.trained(3)])[0]
+            expected = scorer.block(torch.tensor([3]))[0].numpy()
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_representations_are_not_written_twice(artifact_folder):

@@ -197,7 +197,7 @@ def _scorers(
     model: Recommender, representations: Representations, behaviors: Behaviors
 ) -> dict[str, Scorer]:
     """Return the scorer of every behavior that the model predicts."""
-    known = range(len(behaviors)) if model.learns == "behaviors" else [behaviors.target]
+    known = [behaviors.target] if model.learns == "target" else range(len(behaviors))
     with torch.no_grad():
         return {behaviors.names[each]: model.scorer(representations, each) for each in known}
 

@@ -21,8 +21,14 @@ from cigf.inference.manifest import Manifest, check_array, check_files, check_na
 
 Floats = NDArray[np.float32]
 
-_DTYPES = {"F32": np.float32, "F64": np.float64, "F16": np.float16}
-"""Names that safetensors has for the types in which factors are written."""
+_DTYPES = {
+    "F32": np.float32,
+    "F64": np.float64,
+    "F16": np.float16,
+    "I64": np.int64,
+    "I32": np.int32,
+}
+"""Names that safetensors has for the types of factors, and of what is kept beside vectors."""
 
 _LONGEST_HEADER = 1 << 20
 
