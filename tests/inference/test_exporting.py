@@ -32,6 +32,9 @@ SCRIPTS = [
 ]
 
 
+WHICH = PAGE.read_text().partition("## Which models")[2].partition("All others")[0]
+
+
 @pytest.fixture
 def texts(tmp_path):
     """An artifact whose users and items are texts, with a user as in the scripts."""
@@ -127,6 +130,7 @@ def test_the_graph_scores_as_the_model_does_or_is_refused(name, config, tmp_path
             export(artifact, tmp_path / "x", "parquet")
         assert not (tmp_path / "x").exists()
         return
+    assert f"`{name}`" in WHICH
     write_onnx(exported_factors(artifact), tmp_path / "scorer.onnx", force=False)
     session = onnxruntime.InferenceSession(tmp_path / "scorer.onnx")
     users = np.array([3, 0, 10, 3])
