@@ -1,10 +1,13 @@
 """Id files in, tables on the screen."""
 
+import csv
 from pathlib import Path
 
 import polars as pl
 
 from cigf.cli.output import print_table
+from cigf.data.delimited import SEPARATORS
+from cigf.data.id_columns import check_ids
 from cigf.errors import DataError
 
 
@@ -14,8 +17,15 @@ def print_frame(frame: pl.DataFrame) -> None:
     print_table(frame.columns, frame.with_columns(pl.col(ids).cast(pl.String)).rows())
 
 
-def read_ids(path: Path, column: str) -> pl.Series:
+def read_ids(path: Path, column: str, *, may_be_empty: bool = False) -> pl.Series:
     """Read ids: the column of a .parquet, .csv or .tsv table, or one id per line of a text file.
+
+    Blanks around an id do not count, as in a log.
+
+    Args:
+        path: The file.
+        column: Name of the column, where the file is a table.
+        may_be_empty: Whether a file without ids is one with none, rather than a mistake.
 
     Raises:
         DataError: The file is missing, empty or cannot be read, or has no such column.
@@ -24,23 +34,25 @@ def read_ids(path: Path, column: str) -> pl.Series:
         raise DataError(f"{path}: no such file")
     try:
         ids = _read_column(path, column)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error, OSError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
-    if not len(ids):
+    if not len(ids) and not may_be_empty:
         raise DataError(f"{path}: holds no ids")
-    return ids
+    return ids.str.strip_chars() if ids.dtype == pl.String else ids
 
 
 def _read_column(path: Path, column: str) -> pl.Series:
     if path.suffix == ".parquet":
         return _column(pl.read_parquet(path, glob=False), column, path)
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    header = lines[0].split("\t" if path.suffix == ".tsv" else ",") if lines else []
-    if column in header:
-        separator = "\t" if path.suffix == ".tsv" else ","
-        frame = pl.read_csv(path, separator=separator, infer_schema=False, glob=False)
-        return _column(frame, column, path)
-    return pl.Series(column, [line for line in lines if line], dtype=pl.String)
+    # Not by `splitlines`: an id may hold what Unicode has besides for the end of a line.
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    lines = [line for line in lines if line.strip()]
+    for separator in SEPARATORS:
+        names = next(csv.reader(lines[:1], delimiter=separator), [])
+        if column in map(str.strip, names):
+            frame = pl.read_csv(path, separator=separator, infer_schema=False, glob=False)
+            return _column(frame.rename(str.strip), column, path)
+    return pl.Series(column, lines, dtype=pl.String)
 
 
 def _column(frame: pl.DataFrame, column: str, path: Path) -> pl.Series:
@@ -48,4 +60,4 @@ def _column(frame: pl.DataFrame, column: str, path: Path) -> pl.Series:
         raise DataError(
             f"{path}: column {column!r} not found (columns: {', '.join(frame.columns)})"
         )
-    return frame[column]
+    return check_ids(frame[column], column, str(path))
