@@ -200,6 +200,9 @@ def test_recommend_reads_files_of_ids(trained, tmp_path):
     rows = json.loads(run("recommend", trained, *users, *files, *options).stdout)
     assert [row["user_id"] for row in rows] == ["u17"] * 4 + ["u03"] * 4
     assert {row["item_id"] for row in rows} == set(some[2:6])
+    (tmp_path / "deny.txt").write_text("")
+    more = json.loads(run("recommend", trained, *users, *files, *options).stdout)
+    assert {row["item_id"] for row in more} == set(some[:6])
 
 
 def test_recommend_answers_unknown_users_if_asked_to(trained):

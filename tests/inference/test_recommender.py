@@ -168,6 +168,12 @@ def test_allowed_items_may_be_unknown_but_not_all(recommender):
         recommender.recommend(["u1"], 1, allow=[999])
 
 
+def test_denied_items_may_all_be_unknown_or_none(recommender):
+    expected = recommender.recommend(["u1"], 3)
+    for deny in ([999], ["x"], []):
+        assert recommender.recommend(["u1"], 3, deny=deny).equals(expected)
+
+
 def test_lists_have_a_length(recommender):
     with pytest.raises(ConfigError, match="k: 0 given"):
         recommender.recommend(["u1"], k=0)

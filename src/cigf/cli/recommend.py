@@ -99,7 +99,7 @@ def recommend(
         "behavior": behavior,
         "exclude": words(exclude),
         "allow": None if allow is None else read_ids(allow, "item_id"),
-        "deny": None if deny is None else read_ids(deny, "item_id"),
+        "deny": None if deny is None else read_ids(deny, "item_id", may_be_empty=True),
         "scores": words(scores) or (),
         "fallback": fallback,
     }

@@ -89,7 +89,7 @@ class TrainedRecommender:
                 was bought is hidden and what was viewed is kept.
             allow: Items that may be recommended; those the model does not know are passed over.
                 Default: all.
-            deny: Items that may not be recommended.
+            deny: Items that may not be recommended; unknown ones are passed over.
             scores: Behaviors whose scores of the listed items are added: columns score_<name>.
             fallback: For unknown users, "popularity" answers with the items that most users did
                 `behavior` with (their number is the score), "error" refuses.
@@ -304,8 +304,8 @@ class TrainedRecommender:
             chosen,
             (chosen,) if exclude is None else tuple(map(self._behavior, exclude)),
             only,
-            self._known_items(allow),
-            self._known_items(deny),
+            None if allow is None else self._allowed_items(ids_series(allow)),
+            None if deny is None else self._known_items(ids_series(deny)),
             {name: self._behavior(name) for name in scores},
         )
 
@@ -321,13 +321,15 @@ class TrainedRecommender:
         frame = answer(audience, request, self._histories, self.items)
         return frame if fallback == "popularity" else frame.drop("fallback")
 
-    def _known_items(self, ids: Ids | None) -> NDArray[np.int64] | None:
-        if ids is None:
-            return None
-        wanted = ids_series(ids)
-        rows = self.artifact.history.items.find(wanted)
-        if len(rows) and (rows == UNKNOWN).all():
-            refuse_unknown(wanted, rows, self.artifact.history.items)
+    def _allowed_items(self, ids: pl.Series) -> NDArray[np.int64]:
+        rows = self._known_items(ids)
+        if not len(rows):
+            items = self.artifact.history.items
+            refuse_unknown(ids, items.find(ids), items)
+        return rows
+
+    def _known_items(self, ids: pl.Series) -> NDArray[np.int64]:
+        rows = self.artifact.history.items.find(ids)
         return np.unique(rows[rows != UNKNOWN])
 
     def _external_users(self, ids: pl.Series, rows: NDArray[np.int64]) -> pl.Series:
