@@ -27,7 +27,7 @@ def test_numbers_are_positive():
     assert numbers("--k", "1, 20") == (1, 20)
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "ten", "1;5", "1.5"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "ten", "1;5", "1.5", "5²"])
 def test_anything_else_is_no_number(text):
     with pytest.raises(ConfigError, match=f"--k {text}: must be positive integers"):
         numbers("--k", text)

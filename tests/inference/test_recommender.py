@@ -179,6 +179,14 @@ def test_lists_have_a_length(recommender):
         recommender.recommend(["u1"], k=0)
 
 
+@pytest.mark.parametrize("k", [10**12, 10**20])
+def test_lists_hold_all_items_at_most(recommender, k):
+    options = {"exclude": [], "fallback": "popularity"}
+    frame = recommender.recommend(["u1", "nobody"], k, **options)
+    assert frame.equals(recommender.recommend(["u1", "nobody"], N_ITEMS, **options))
+    assert frame.height == 2 * N_ITEMS
+
+
 def test_choices_are_checked_without_run_time_types_too():
     check_choice("only", "new", ("all", "new"))
     with pytest.raises(ConfigError, match=r"only: 'news' given; did you mean new.* one of all"):

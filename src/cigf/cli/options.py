@@ -63,7 +63,7 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         ConfigError: A part is not a positive integer, or there is none.
     """
     parts = words(text) or ()
-    if not parts or not all(part.isdigit() and int(part) > 0 for part in parts):
+    if not parts or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise ConfigError(f"{option} {text}: must be positive integers, such as 1,5,10")
     return tuple(int(part) for part in parts)
 

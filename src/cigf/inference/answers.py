@@ -1,7 +1,7 @@
 """Best items of some users as a table in external ids: known users, or users folded in."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -69,6 +69,7 @@ def answer(
         Columns user_id, item_id, score, rank (from 1), score_<behavior> for the wanted scores,
         and fallback: whether the user was answered by popularity.
     """
+    request = replace(request, k=min(request.k, len(items)))
     shape, known = (len(audience.rows), request.k), audience.rows != UNKNOWN
     chosen = np.full(shape, UNKNOWN, dtype=np.int64)
     scores = np.zeros(shape, dtype=np.float32)
