@@ -52,6 +52,13 @@ def test_what_is_no_number_is_never_among_the_best(n):
     assert best(np.full(n, np.nan, np.float32), 3).tolist() == []
 
 
+def test_stretches_without_a_number_shorten_no_list():
+    scores = np.zeros(5000, np.float32)
+    scores[:2048] = np.nan
+    scores[[2048, 2049, 3072]] = [5, 4.5, 4]
+    assert best(scores, 3).tolist() == [2048, 2049, 3072]
+
+
 def random_factors(generator, gated, spread=1.0):
     def draw(*shape):
         return torch.from_numpy(generator.normal(size=shape).astype(np.float32))

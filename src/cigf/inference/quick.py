@@ -143,7 +143,7 @@ def best(scores: NDArray[Any], k: int) -> NDArray[np.intp]:
     lowest = -np.inf
     if len(eligible) > k:
         # The k largest scores are not below the k-th of the blocks' largest.
-        largest = np.fmax.reduce(eligible, axis=1)
+        largest = np.fmax.reduce(eligible, axis=1, initial=-np.inf)
         lowest = np.partition(largest, len(largest) - k)[len(largest) - k]
     places = np.flatnonzero(scores >= lowest) if lowest > -np.inf else _finite(scores)
     if len(places) > 4 * k:
