@@ -44,6 +44,14 @@ def test_an_existing_file_is_replaced_only_by_force(tmp_path):
     assert pl.read_csv(path).height == 1
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_is_not_replaced_by_a_file(tmp_path, force):
+    (tmp_path / "recs.csv").mkdir()
+    with pytest.raises(OutputError, match=r"recs\.csv is a folder; choose another name"):
+        write_table(FRAME, tmp_path / "recs.csv", force)
+    assert [path.name for path in tmp_path.iterdir()] == ["recs.csv"]
+
+
 @pytest.mark.parametrize("ending", READERS)
 def test_pieces_become_one_table(tmp_path, ending):
     path = tmp_path / f"log{ending}"

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from cigf.errors import ConfigError, did_you_mean
+from cigf.errors import ConfigError, OutputError, did_you_mean
 from cigf.storage import new_file, new_folder, refuse_existing
 
 Frames = Iterator[pl.DataFrame]
@@ -75,9 +75,11 @@ def check_output(path: Path, force: bool) -> None:
 
     Raises:
         ConfigError: The ending is unknown.
-        OutputError: The file exists and `force` is off.
+        OutputError: The file exists and `force` is off, or it is a folder.
     """
     _ending(path)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; choose another name for the file")
     refuse_existing(path, force)
 
 
