@@ -105,6 +105,22 @@ def test_folded_users_can_be_asked_for_again(recommender):
     assert again.equals(recommender.recommend_for(pl.DataFrame(TWO), 3, only="new"))
 
 
+@pytest.mark.parametrize("options", [{"user": "u1"}, {"history": "replace"}])
+def test_how_folded_users_are_folded_in_cannot_be_said_later(recommender, options):
+    folded = recommender.fold_in({"view": [101]})
+    with pytest.raises(ConfigError, match="folded in already; give both to fold_in"):
+        recommender.recommend_for(folded, **options)
+
+
+def test_more_users_than_are_looked_up_one_by_one(recommender):
+    """Their rows come from a join, which gives an array that may not be written."""
+    users = [f"u{row}" for row in range(70)]
+    events = pl.DataFrame({"user_id": users, "item_id": [101] * 70, "behavior": ["view"] * 70})
+    found = recommender.recommend_for(events, 2)
+    few = recommender.recommend_for(events.head(20), 2)
+    assert found.filter(pl.col("user_id").is_in(users[:20])).equals(few)
+
+
 def test_items_and_users_without_a_value_are_passed_over(recommender):
     odd = {
         "user_id": ["a", None, "a", "a"],

@@ -19,6 +19,8 @@ from cigf.models.base import Representations
 from cigf.ranking import Scorer
 from cigf.ranking.ragged import as_tensor
 
+_CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, eq=False)
 class FoldedUsers:
@@ -60,7 +62,7 @@ def represent(
     """
     edges = [_edges(matrix) for matrix in done]
     try:
-        return artifact.model.fold_in(artifact.memory, edges, torch.from_numpy(rows))
+        return artifact.model.fold_in(artifact.memory, edges, as_tensor(rows, _CPU))
     except KeyError as error:
         raise ArtifactError(
             f"{artifact.path}: it does not hold what fold-in needs ({error}): an earlier version "
@@ -74,9 +76,7 @@ def beside_one_item(artifact: Artifact, vectors: Float[Tensor, "n B D"]) -> Repr
 
 
 def _edges(matrix: Matrix) -> Edges:
-    offsets, indices = (
-        as_tensor(part, torch.device("cpu")).int() for part in (matrix.indptr, matrix.indices)
-    )
+    offsets, indices = (as_tensor(part, _CPU).int() for part in (matrix.indptr, matrix.indices))
     return Edges(offsets, indices, matrix.shape[1])
 
 

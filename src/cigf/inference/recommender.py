@@ -156,8 +156,8 @@ class TrainedRecommender:
         Args:
             events: As for `fold_in`, or what it returned.
             k: Length of the lists.
-            user: As for `fold_in`.
-            history: As for `fold_in`.
+            user: As for `fold_in`; not for what it returned.
+            history: As `user`.
             only: As for `recommend`; what counts are all events of these users.
             behavior: What to predict; default: the target.
             exclude: As for `recommend`.
@@ -176,12 +176,14 @@ class TrainedRecommender:
         """
         request = self._request(k, only, behavior, exclude, allow, deny, scores)
         check_choice("fallback", fallback, get_args(Fallback))
-        folded = (
-            events
-            if isinstance(events, FoldedUsers)
-            else self.fold_in(events, user=user, history=history)
-        )
-        audience = self._audience(folded)
+        if not isinstance(events, FoldedUsers):
+            events = self.fold_in(events, user=user, history=history)
+        elif user is not None or history != "add":
+            raise ConfigError(
+                f"user={user!r} and history={history!r} given, but these users are folded in "
+                "already; give both to fold_in"
+            )
+        audience = self._audience(events)
         if fallback == "error":
             refuse_silent(audience)
         return self._answer(audience, request, fallback)
