@@ -184,6 +184,19 @@ def test_options_come_from_a_file_and_are_laid_over_it(tmp_path):
     assert recommender.set_params(seed=4).experiment().seed == 4
 
 
+def test_the_seed_of_the_file_is_that_of_the_split_too(tmp_path, events):
+    path = tmp_path / "x.toml"
+    path.write_text("seed = 5\n")
+    log = events.drop("timestamp")
+
+    def held_out(**seed):
+        fitted = MultiBehaviorRecommender(BEHAVIORS, split="random", **QUICK, **seed).fit(log)
+        return fitted.split_.test["buy"].items.tolist()
+
+    assert held_out(config=path) == held_out(seed=5)
+    assert held_out(config=path) != held_out()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -122,7 +122,8 @@ class MultiBehaviorRecommender:
             ConfigError: An option is unknown or not allowed.
         """
         experiment = self.experiment()
-        options = self._prepare_options("test_file" if test is not None else self.split)
+        split_by = "test_file" if test is not None else self.split
+        options = self._prepare_options(split_by, experiment.seed)
         held_out = None if test is None else read_test_pairs(test, options)
         split, self.report_ = build_split(read_events(events, options), options, held_out)
         with tempfile.TemporaryDirectory(prefix="cigf-") as name:
@@ -227,10 +228,10 @@ class MultiBehaviorRecommender:
         # By way of lists, because Polars' own way needs pyarrow, which is not a dependency.
         return pandas.DataFrame(frame.to_dict(as_series=False))
 
-    def _prepare_options(self, split: str) -> PrepareOptions:
+    def _prepare_options(self, split: str, seed: int) -> PrepareOptions:
         values = {name: getattr(self, name) for name in _READING}
         values |= {"behaviors": tuple(self.behaviors), "mapping": dict(self.mapping or {})}
-        return PrepareOptions.parse({**values, "split": split, "seed": self.seed or 0})
+        return PrepareOptions.parse({**values, "split": split, "seed": seed})
 
     def experiment(self) -> ExperimentConfig:
         """Return the configuration that `fit` trains by.
