@@ -135,6 +135,8 @@ def test_evaluate_prints_json_and_writes_each_users_figures(trained, tmp_path):
     assert all_pairs["ndcg@7"] == pytest.approx(users["ndcg@7/full/all"].mean())
     low, high = values["intervals"]["full"]["all"]["hr@3"]
     assert low <= all_pairs["hr@3"] <= high
+    assert "exists already" in fails("evaluate", trained, "--per-user", table)
+    run("evaluate", trained, *options, "--force")
 
 
 def test_evaluate_judges_validation_pairs_too(trained):

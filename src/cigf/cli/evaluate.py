@@ -30,6 +30,9 @@ def evaluate(
     per_user: Annotated[
         Path | None, typer.Option(help="Also write each user's figures to this Parquet file.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace --per-user if it exists.")
+    ] = False,
     bootstrap: Annotated[
         int, typer.Option(min=0, help="Resamplings for 95 % intervals; 0: none.")
     ] = 1000,
@@ -43,8 +46,11 @@ def evaluate(
     """
     ks = numbers("--k", k)
     from cigf.experiment.evaluating import evaluate_run
+    from cigf.storage import refuse_existing
 
     with team(device) as those:
+        if per_user is not None and those.leads:
+            refuse_existing(per_user, force)
         result = evaluate_run(
             run,
             dataset=dataset,
