@@ -1,8 +1,10 @@
 """Which runs the processes of a launcher go on with when they are started again."""
 
+import polars as pl
 import pytest
 
 from cigf.cli.ranks import Team
+from cigf.cli.recommend import _shared
 from cigf.distributed.exchange import Ranks
 from cigf.experiment.folder import RunFolder
 
@@ -44,3 +46,26 @@ def test_a_run_that_was_not_begun_is_not_gone_on_with(tmp_path):
 
 def test_a_process_alone_is_told_to_resume_by_its_user(begun):
     assert not Team(None, "mine@here:17", True).goes_on(begun)
+
+
+class OneOfTwo(OneRank):
+    """Hears what the other has said before."""
+
+    def __init__(self, rank, said):
+        super().__init__(rank, 2)
+        self.said = said
+
+    def everyone(self, data):
+        self.said.append(data)
+        return self.said[::-1]
+
+
+def test_ids_that_are_text_in_one_share_are_text_in_all():
+    def answer(users):
+        ids = users if "x" in users else list(map(int, users))
+        return pl.DataFrame({"user_id": ids})
+
+    said = []
+    assert _shared(Team(OneOfTwo(1, said)), ["203", "207", "x"], answer).is_empty()
+    found = _shared(Team(OneOfTwo(0, said)), ["203", "207", "x"], answer)
+    assert found["user_id"].to_list() == ["203", "207", "x"]

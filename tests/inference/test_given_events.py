@@ -121,6 +121,11 @@ def test_more_users_than_are_looked_up_one_by_one(recommender):
     assert found.filter(pl.col("user_id").is_in(users[:20])).equals(few)
 
 
+def test_users_that_a_missing_one_made_decimals(recommender):
+    odd = pd.DataFrame({**TWO, "user_id": [17, None, 17]})
+    assert recommender.fold_in(odd).events.ids.to_list() == [17]
+
+
 def test_items_and_users_without_a_value_are_passed_over(recommender):
     odd = {
         "user_id": ["a", None, "a", "a"],

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import torch
@@ -160,6 +161,35 @@ def test_the_popular_answer_keeps_ids_of_another_type(tmp_path):
     assert frame["user_id"].to_list() == ["203", "x"]
     frame = recommender.recommend([203, 999], 1, fallback="popularity")
     assert frame["user_id"].to_list() == [203, 999]
+
+
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [
+        (pd.Series([203, None]), [203, None]),
+        (pd.Series([203.0, 99.0]), [203, 99]),
+        ([203.0, 203.5], ["203", "203.5"]),
+        ([203, "0099"], ["203", "0099"]),
+    ],
+)
+def test_unknown_users_keep_the_ids_that_they_came_with(tmp_path, users, expected):
+    for kind in (int, str):
+        history = random_history(user_ids=list(map(kind, range(200, 211))))
+        write_artifact(tmp_path / kind.__name__, history)
+        recommender = TrainedRecommender.load(tmp_path / kind.__name__)
+        frame = recommender.recommend(users, 1, fallback="popularity")
+        named = expected if kind is int else [each and str(each) for each in expected]
+        assert frame["user_id"].to_list() == named
+        assert frame["fallback"].to_list() == [False, True]
+
+
+def test_an_id_out_of_a_frame_is_one_id(tmp_path):
+    write_artifact(tmp_path / "a", random_history(user_ids=list(range(200, 211))))
+    recommender = TrainedRecommender.load(tmp_path / "a")
+    expected = recommender.recommend([203], 2)
+    for user in (np.int64(203), np.int32(203), np.float64(203), np.str_("203")):
+        assert recommender.recommend(user, 2).equals(expected)
+    assert recommender.recommend_for({"view": np.int64(101)}, 2, user=np.int64(203)).height == 2
 
 
 def test_allowed_items_may_be_unknown_but_not_all(recommender):

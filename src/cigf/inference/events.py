@@ -14,7 +14,7 @@ from cigf.data.ids import UNKNOWN, IdMap
 from cigf.data.schema import BEHAVIOR, ITEM, USER
 from cigf.errors import ConfigError, DataError
 
-Ids = str | int | Iterable[Any]
+Ids = str | int | np.generic | Iterable[Any]
 """One id, or several in a list, an array or a Polars or pandas series."""
 
 Events = Any
@@ -41,11 +41,18 @@ class UserEvents:
 
 
 def ids_series(ids: Ids) -> pl.Series:
-    """Return ids as a series; an id alone is one id, not a sequence of letters."""
-    if isinstance(ids, pl.Series):
+    """Return ids as a series; an id alone is one id, not a sequence of letters.
+
+    Whole numbers that came as decimals, as pandas has them where one is missing, are whole again.
+    """
+    if not isinstance(ids, pl.Series):
+        each = [ids] if isinstance(ids, str | int | np.generic) else list(ids)
+        ids = pl.Series("id", each, strict=False)
+    if not ids.dtype.is_float():
         return ids
-    each = [ids] if isinstance(ids, str | int) else list(ids)
-    return pl.Series("id", each, strict=False)
+    ids = ids.fill_nan(None)
+    whole = ids.cast(pl.Int64, strict=False)
+    return whole if whole.eq_missing(ids).all() else ids
 
 
 def user_events(
@@ -112,8 +119,9 @@ def _of_frame(events: Any, user: Any, known: Dataset) -> _Numbered:
             f"user={user!r} given, but the events have a column {USER}; leave out one of the two"
         )
     if USER in frame.columns:
-        ids = frame[USER].drop_nulls().unique(maintain_order=True)
-        owners = IdMap(ids, "user").find(frame[USER])
+        users = ids_series(frame[USER])
+        ids = users.drop_nulls().unique(maintain_order=True)
+        owners = IdMap(ids, "user").find(users)
     else:
         ids, owners = _one(user), np.zeros(frame.height, np.int64)
     items = known.items.find(frame[ITEM])

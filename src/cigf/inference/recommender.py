@@ -335,11 +335,15 @@ class TrainedRecommender:
         return np.unique(rows[rows != UNKNOWN])
 
     def _external_users(self, ids: pl.Series, rows: NDArray[np.int64]) -> pl.Series:
-        known = self.users
-        if (rows != UNKNOWN).all():
-            return self.artifact.history.users.external(rows)
-        cast = ids.cast(known.dtype, strict=False)
-        return ids.cast(pl.String) if cast.null_count() else cast
+        """Return the ids in the model's type; as text where an unknown one cannot be of it."""
+        users, known = self.artifact.history.users, rows != UNKNOWN
+        if known.all():
+            return users.external(rows)
+        cast, written = (ids.cast(each, strict=False) for each in (users.ids.dtype, pl.String))
+        if not ids.dtype.is_float() and cast.cast(pl.String).equals(written):
+            return cast
+        named = users.external(np.maximum(rows, 0)).cast(pl.String)
+        return named.zip_with(pl.Series(known), written)
 
 
 def _row(matrix: Matrix, row: int) -> NDArray[np.int32]:
