@@ -126,9 +126,12 @@ def test_numbers_that_were_read_as_text_are_the_same_ids():
     ("later", "message"),
     [
         ([OLD[0], OLD[7]], "nothing new: the run's data hold the pairs of all 2 events already"),
-        (
-            [("x", "i01", "view", 1)],
-            "user id 'x' is text, and the run's user ids are whole numbers",
+        *(
+            (
+                [(user, "i01", "view", 1)],
+                f"user id '{user}' is text, and the run's user ids are whole numbers",
+            )
+            for user in ("x", "0901")
         ),
     ],
 )

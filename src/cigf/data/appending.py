@@ -120,12 +120,11 @@ def _joined(old: Dataset, later: CodedEvents) -> CodedEvents:
 def _grown(known: IdMap, ids: pl.Series) -> IdMap:
     """Return the map with the ids that it lacks behind its own, sorted."""
     unknown = ids.filter(pl.Series(known.find(ids) == UNKNOWN)).unique().sort()
-    dtype = known.ids.dtype
-    cast = unknown.cast(dtype, strict=False)
-    if cast.null_count():
-        example = unknown.filter(cast.is_null())[0]
+    cast = unknown.cast(known.ids.dtype, strict=False)
+    text = unknown.filter(cast.cast(unknown.dtype).ne_missing(unknown))  # "0017" is not 17
+    if len(text):
         raise DataError(
-            f"events: {known.entity} id {example!r} is text, and the run's {known.entity} ids are "
+            f"events: {known.entity} id {text[0]!r} is text, and the run's {known.entity} ids are "
             "whole numbers; give the events the ids of the run's own log"
         )
     return IdMap(pl.concat([known.ids, cast.rename(known.ids.name)]), known.entity)
