@@ -12,10 +12,10 @@ NOW = 1_735_689_600.25
 
 
 class Server:
-    def __init__(self, service, *, token=None, admin=None):
+    def __init__(self, service, *, token=None, admin=None, requests=True):
         self.service = service
         self.output = io.BytesIO()
-        log = Log(lambda: NOW, self.output.write)
+        log = Log(lambda: NOW, self.output.write, requests=requests)
         app = build_app(service, Tokens(token, admin), lambda: NOW, log)
         self.client = TestClient(app, raise_server_exceptions=False)
 

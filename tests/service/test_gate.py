@@ -79,6 +79,16 @@ def test_an_unexpected_error_is_told_to_the_log_only(server, monkeypatch):
     assert "ZeroDivisionError" in server.logged
 
 
+def test_a_quiet_log_still_tells_of_errors_and_reloads(start, monkeypatch):
+    server = start(admin="secret", requests=False)
+    server.get("/models")
+    server.post("/models/reload", headers={"Authorization": "Bearer secret"})
+    monkeypatch.setattr(server.service.models, "get", lambda name: 1 // 0)
+    server.get("/similar/101", status=500)
+    lines = [json.loads(line) for line in server.logged.splitlines()]
+    assert [line["event"] for line in lines] == ["reloaded", "error"]
+
+
 def call(app, path, *, method="GET", receive=None, headers=()):
     """Ask an app as a server would; return its messages."""
     sent = []

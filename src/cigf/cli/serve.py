@@ -51,9 +51,9 @@ def serve(
     from cigf.service.settings import Limits, Tokens
 
     chosen = Limits.parse(merge_settings({}, limits or []), "limit")
-    log = Log(time.time)
+    log = Log(time.time, requests=not quiet)
     service = RecommenderService(_by_name(runs), events, chosen)
-    app = build_app(service, Tokens.from_environment(os.environ), time.time, None if quiet else log)
+    app = build_app(service, Tokens.from_environment(os.environ), time.time, log)
     try:
         run(app, host, port, chosen, log)
     finally:

@@ -167,7 +167,7 @@ class Gate:
         route, method = _route(exchange.scope), exchange.scope["method"]
         method = method if method in METHODS else "other"
         self._metrics.count(route, method, exchange.status, seconds)
-        if self._log:
+        if self._log and self._log.requests:
             self._log.write(
                 "request",
                 route=route,

@@ -28,13 +28,19 @@ class Log:
     Args:
         clock: Seconds since 1970.
         write: Takes each line.
+        requests: Whether it tells of each request.
     """
 
     def __init__(
-        self, clock: Callable[[], float], write: Callable[[bytes], Any] = _to_stderr
+        self,
+        clock: Callable[[], float],
+        write: Callable[[bytes], Any] = _to_stderr,
+        *,
+        requests: bool = True,
     ) -> None:
         self._clock = clock
         self._write = write
+        self.requests = requests
 
     def write(self, event: str, **values: Any) -> None:
         """Write a line."""
