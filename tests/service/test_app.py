@@ -148,6 +148,14 @@ def test_events_get_the_servers_time_where_they_have_none(server, tmp_path):
     assert [line["timestamp"] for line in lines] == [1_735_689_600_250, 5]
 
 
+def test_the_log_says_what_was_torn(start, make, tmp_path):
+    (tmp_path / "events.jsonl").write_text('{"user_id":"u')
+    server = start(make())
+    (line,) = map(json.loads, server.logged.splitlines())
+    assert (line["event"], line["bytes"]) == ("torn", 13)
+    assert line["moved_to"].endswith("events.jsonl.torn")
+
+
 def test_similar_items(server):
     answer = server.get("/similar/101?k=3")
     assert len(answer["items"]) == 3

@@ -42,6 +42,9 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        n_torn, kept = service.torn
+        if log and n_torn:
+            log.write("torn", bytes=n_torn, moved_to=str(kept))
         asyncio.get_running_loop().call_later(_LATER, service.load_rest)
         yield
         service.close()

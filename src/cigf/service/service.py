@@ -85,6 +85,11 @@ class RecommenderService:
         return self._log is not None
 
     @property
+    def torn(self) -> tuple[int, Path]:
+        """Bytes that were torn at the end of the event log, and the file they were moved to."""
+        return (0, Path()) if self._log is None else (self._log.n_torn, self._log.torn)
+
+    @property
     def n_events(self) -> int:
         """Posted events held in memory."""
         return len(self._store)
