@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -154,6 +155,23 @@ def test_the_log_says_what_was_torn(start, make, tmp_path):
     (line,) = map(json.loads, server.logged.splitlines())
     assert (line["event"], line["bytes"]) == ("torn", 13)
     assert line["moved_to"].endswith("events.jsonl.torn")
+
+
+def test_the_log_says_once_what_cannot_be_loaded(start, make, folder, monkeypatch):
+    monkeypatch.setattr("cigf.service.app._LATER", 0.0)
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    server = start(make())
+    body = {"users": ["u3"], "events": SESSION}
+    for _ in range(2):
+        server.post("/recommend", body)
+    server.get("/explain/u3", status=409)
+    until = time.monotonic() + 10
+    while "not loaded" not in server.logged and time.monotonic() < until:
+        time.sleep(0.01)  # who waits for it is told before the log is
+    lines = [line for line in map(json.loads, server.logged.splitlines()) if "model" in line]
+    assert [(line["event"], line["model"]) for line in lines] == [("not loaded", "shop")]
+    assert "model.safetensors" in lines[0]["message"]
 
 
 def test_similar_items(server):

@@ -277,6 +277,48 @@ def test_until_all_is_loaded_users_are_as_in_training(service, monkeypatch):
     go.set()
 
 
+def damage(folder):
+    """Alter a file that is first looked at when torch's side of the model is loaded."""
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def test_where_the_rest_cannot_be_loaded_users_are_as_in_training(make, folder):
+    damage(folder)
+    service = make()
+    (before,) = lists(service, "u3", exclude=())
+    known, unknown = lists(service, "u3", "nobody", done={"view": ("101", "104")}, exclude=())
+    assert (known.scores, known.folded, known.fallback) == (before.scores, True, False)
+    assert (unknown.folded, unknown.fallback) == (True, True)
+    with pytest.raises(ArtifactError, match=r"model\.safetensors"):
+        service.explain(service.models.get(None), "u3", None, None, 5).result(10)
+
+
+def test_a_list_that_fails_fails_alone(make, monkeypatch):
+    monkeypatch.setattr("cigf.service.service._QUICK", 0)
+    service = make()
+    model, began, go = service.models.get(None), Flag(), Flag()
+    real = model.quick.rank
+
+    def rank(asks):
+        began.set()
+        go.wait(10)
+        if any(ask.k == 3 for ask in asks):
+            raise ConfigError("not these")
+        return real(asks)
+
+    monkeypatch.setattr(model.quick, "rank", rank)
+    futures = [service.recommend(ListRequest(("u3",), ListOptions(k))) for k in (1, 2, 3, 4)]
+    began.wait(10)
+    go.set()
+    for k, future in zip((1, 2, 3, 4), futures, strict=True):
+        if k == 3:
+            with pytest.raises(ConfigError, match="not these"):
+                future.result(10)
+        else:
+            assert len(future.result(10)[0].items) == k
+
+
 def test_users_are_represented_once_per_event(service, monkeypatch):
     model = service.models.get(None)
     side, counts = model.torch.get(), []

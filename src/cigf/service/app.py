@@ -40,12 +40,16 @@ def build_app(
         log: Where to tell of requests; None: nowhere.
     """
 
+    def tell_failure(model: str, error: BaseException) -> None:
+        if log:
+            log.write("not loaded", model=model, message=str(error))
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         n_torn, kept = service.torn
         if log and n_torn:
             log.write("torn", bytes=n_torn, moved_to=str(kept))
-        asyncio.get_running_loop().call_later(_LATER, service.load_rest)
+        asyncio.get_running_loop().call_later(_LATER, service.load_rest, tell_failure)
         yield
         service.close()
 

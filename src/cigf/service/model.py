@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cigf.errors import UnknownIdError
+from cigf.errors import CigfError, UnknownIdError
 from cigf.inference.index import ItemIndex, load_index
 from cigf.inference.opened import OpenArtifact, open_artifact
 from cigf.inference.quick_model import MANY_ITEMS, Ask, Known, QuickModel, Ranked, Scores
@@ -108,7 +108,7 @@ class ServedModel:
     def fold(self, asks: Sequence[Ask]) -> list[Ask]:
         """Represent the users of those lists that need it by what they did, all at once.
 
-        Where what it takes is not loaded in time, they stay as they are in training.
+        Where what it takes is not loaded in time, or cannot be, they stay as they are in training.
         """
         wanted = [number for number, ask in enumerate(asks) if self.needs_folding(ask)]
         folded = list(asks)
@@ -116,7 +116,7 @@ class ServedModel:
             users = [(asks[number].known, asks[number].row) for number in wanted]
             try:
                 side = self.torch.get(PATIENCE)
-            except TimeoutError:
+            except (TimeoutError, CigfError):
                 return folded
             for number, user in zip(wanted, side.fold(users), strict=True):
                 folded[number] = replace(asks[number], folded=user)

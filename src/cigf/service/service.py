@@ -1,8 +1,9 @@
 """RecommenderService: models, events and a bounded queue, without any HTTP."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from cigf.service.worker import Worker
 
 if TYPE_CHECKING:
     from cigf.analysis.explanation import Explanation
+    from cigf.inference.torch_side import TorchSide
 
 _QUICK = 50_000
 """Up to so many scores, computing takes less time than handing over to another thread."""
@@ -147,11 +149,15 @@ class RecommenderService:
             self.models.get(None).behaviors.index(unknown)
         return self._writer.submit(events, len(events))
 
-    def load_rest(self) -> None:
-        """Begin to load what the first users with new events would wait for."""
+    def load_rest(self, tell: Callable[[str, BaseException], object]) -> None:
+        """Begin to load what the first users with new events would wait for.
+
+        Args:
+            tell: Told of each model of which it cannot be loaded, by name, and why.
+        """
         for model in self.models:
             if model.can_fold_in:
-                model.torch.start()
+                model.torch.start().add_done_callback(partial(_tell_failure, tell, model.name))
 
     def close(self) -> None:
         """Finish what was begun, and close the event log."""
@@ -187,6 +193,14 @@ def _explain(jobs: list[_Why]) -> list["Explanation | Exception"]:
         except CigfError as error:
             found.append(error)
     return found
+
+
+def _tell_failure(
+    tell: Callable[[str, BaseException], object], name: str, loaded: "Future[TorchSide]"
+) -> None:
+    error = loaded.exception()
+    if error is not None:
+        tell(name, error)
 
 
 def is_quick(model: ServedModel, n_users: int) -> bool:
@@ -227,7 +241,10 @@ def _rank_of(model: ServedModel, jobs: list[_Job]) -> Iterable[list[List] | Exce
         asks = model.fold([ask for job in jobs for ask in job.asks])
         ranked = model.quick.rank(asks)
     except CigfError as error:
-        return [error] * len(jobs)
+        if len(jobs) == 1:
+            return [error]
+        # One cannot be done; the others are not to fail with it.
+        return [result for job in jobs for result in _rank_of(model, [job])]
     users = [user for job in jobs for user in job.users]
     done = [each for job in jobs for each in job.done]
     for user, each, ask in zip(users, done, asks, strict=True):
