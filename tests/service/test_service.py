@@ -157,6 +157,19 @@ def test_large_requests_are_computed_by_the_worker(make, monkeypatch):
     assert [found.user for found in lists(slow, "u3", "nobody", "u5")] == ["u3", "nobody", "u5"]
 
 
+@pytest.mark.parametrize("quick", [0, 50_000])
+def test_a_product_has_no_more_users_than_the_limit_says(make, monkeypatch, quick):
+    monkeypatch.setattr("cigf.service.service._QUICK", quick)
+    service = make(max_users_at_once=3)
+    users = [f"u{n}" for n in range(10)]
+    one_by_one = [lists(service, user)[0].items for user in users]
+    quick_model, sizes = service.models.get(None).quick, []
+    real = quick_model.rank
+    monkeypatch.setattr(quick_model, "rank", lambda asks: sizes.append(len(asks)) or real(asks))
+    assert [found.items for found in lists(service, *users)] == one_by_one
+    assert sizes == [3, 3, 3, 1]
+
+
 def test_a_service_can_be_closed_twice(service):
     service.close()
     service.close()

@@ -1,6 +1,6 @@
 """RecommenderService: models, events and a bounded queue, without any HTTP."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -73,7 +73,7 @@ class RecommenderService:
             self._store.add(event)
         waiting = 4 * self.limits.max_concurrency
         most = self.limits.max_users_at_once
-        self._lists: Worker[_Job, list[List]] = Worker(_rank, waiting, most, "cigf-lists")
+        self._lists: Worker[_Job, list[List]] = Worker(self._rank, waiting, most, "cigf-lists")
         self._writer: Worker[Sequence[Event], int] = Worker(
             self._write, waiting, 16 * self.limits.max_events, "cigf-events"
         )
@@ -118,7 +118,7 @@ class RecommenderService:
         ]
         job = _Job(model, request.users, done, asks)
         if is_quick(model, len(asks)) and all(map(model.is_at_hand, asks)):
-            return _finished(_rank([job])[0])
+            return _finished(self._rank([job])[0])
         return self._lists.submit(job, len(asks))
 
     def explain(
@@ -184,6 +184,15 @@ class RecommenderService:
                 self._store.add(event)
         return [len(group) for group in groups]
 
+    def _rank(self, jobs: list[_Job]) -> list[list[List] | Exception]:
+        """Compute jobs; those of one model in one go."""
+        results: dict[int, list[List] | Exception] = {}
+        for model in {id(job.model): job.model for job in jobs}.values():
+            numbers = [n for n, job in enumerate(jobs) if job.model is model]
+            found = _rank_of(model, [jobs[n] for n in numbers], self.limits.max_users_at_once)
+            results.update(zip(numbers, found, strict=True))
+        return [results[number] for number in range(len(jobs))]
+
 
 def _explain(jobs: list[_Why]) -> list["Explanation | Exception"]:
     found: list[Explanation | Exception] = []
@@ -224,27 +233,17 @@ def _finished(result: list[List] | Exception) -> "Future[list[List]]":
     return future
 
 
-def _rank(jobs: list[_Job]) -> list[list[List] | Exception]:
-    """Compute jobs; those of one model in one go."""
-    results: dict[int, list[List] | Exception] = {}
-    for model in {id(job.model): job.model for job in jobs}.values():
-        numbers = [n for n, job in enumerate(jobs) if job.model is model]
-        for number, result in zip(
-            numbers, _rank_of(model, [jobs[n] for n in numbers]), strict=True
-        ):
-            results[number] = result
-    return [results[number] for number in range(len(jobs))]
-
-
-def _rank_of(model: ServedModel, jobs: list[_Job]) -> Iterable[list[List] | Exception]:
+def _rank_of(model: ServedModel, jobs: list[_Job], most: int) -> list[list[List] | Exception]:
+    """Compute the jobs of a model, of at most so many users in one product."""
     try:
         asks = model.fold([ask for job in jobs for ask in job.asks])
-        ranked = model.quick.rank(asks)
+        parts = (asks[begin : begin + most] for begin in range(0, len(asks), most))
+        ranked = [each for part in parts for each in model.quick.rank(part)]
     except CigfError as error:
         if len(jobs) == 1:
             return [error]
         # One cannot be done; the others are not to fail with it.
-        return [result for job in jobs for result in _rank_of(model, [job])]
+        return [result for job in jobs for result in _rank_of(model, [job], most)]
     users = [user for job in jobs for user in job.users]
     done = [each for job in jobs for each in job.done]
     for user, each, ask in zip(users, done, asks, strict=True):

@@ -38,7 +38,7 @@ class Limits(Config):
     shutdown: NonNegativeInt = 10
     """Seconds that requests in flight get when the server is told to stop."""
     remembered_events: PositiveInt = 1_000_000
-    """Most posted events held in memory; beyond, those of who was silent longest, then the oldest."""
+    """Most posted events in memory; beyond, those of who was silent longest, then the oldest."""
 
 
 @dataclass(frozen=True)
