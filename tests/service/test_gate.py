@@ -1,10 +1,13 @@
 import asyncio
+import io
 import json
+import time
 
 import pytest
 
 from cigf.service.app import build_app
 from cigf.service.settings import Tokens
+from cigf.service.telemetry import Log
 from service.serving import NOW
 
 CALLS = ["/recommend/u3", "/recommend/u3?only=new", "/models", "/metrics", "/openapi.json", "/x"]
@@ -140,6 +143,24 @@ def test_an_answer_that_does_not_come_in_time(make, monkeypatch):
     asyncio.run(answer)
     assert sent[0]["status"] == 503
     assert (b"retry-after", b"1") in sent[0]["headers"]
+
+
+def test_a_reload_takes_as_long_as_it_takes(make, monkeypatch):
+    service = make(timeout=0.05)
+    reload = service.models.reload
+
+    def slow():
+        time.sleep(0.2)
+        return reload()
+
+    monkeypatch.setattr(service.models, "reload", slow)
+    output = io.BytesIO()
+    app = build_app(service, Tokens(admin="a"), lambda: NOW, Log(lambda: NOW, output.write))
+    headers = [(b"authorization", b"Bearer a")]
+    answer, sent = call(app, "/models/reload", method="POST", headers=headers)
+    asyncio.run(answer)
+    assert sent[0]["status"] == 200
+    assert b'"event":"reloaded"' in output.getvalue()
 
 
 def test_too_many_requests_at_the_same_time(make, monkeypatch):

@@ -95,12 +95,13 @@ class Gate:
         if refusal is not None:
             await problem(*refusal)(scope, receive, send)
             return
+        # What an admin asks for is done even if nobody waits for it, so that it has to be told of.
+        seconds = None if scope["path"] in ADMIN else self._limits.timeout
         try:
-            async with asyncio.timeout(self._limits.timeout):
+            async with asyncio.timeout(seconds):
                 await self._take(exchange, receive, send)
         except TimeoutError:
             status = 503 if exchange.is_read else 408
-            seconds = self._limits.timeout
             await self._fail(exchange, receive, send, status, f"not done within {seconds:g} s")
         except Exception:
             if self._log:

@@ -32,7 +32,7 @@ class Limits(Config):
     max_users_at_once: PositiveInt = 32
     """Most users scored in one product."""
     timeout: PositiveFloat = 10.0
-    """Seconds within which a request is read and answered."""
+    """Seconds within which a request is read and answered, except a reload."""
     keep_alive: PositiveInt = 30
     """Seconds after which an idle connection is closed."""
     shutdown: NonNegativeInt = 10
