@@ -90,7 +90,9 @@ def test_a_session_without_a_user(server):
     ],
 )
 def test_wrong_bodies(server, body, message):
-    assert message in server.refused(server.post("/recommend", body, status=422))
+    answer = server.post("/recommend", body, status=422)
+    assert message in server.refused(answer)
+    assert answer["error"]["code"] == "invalid_request"
 
 
 @pytest.mark.parametrize("text", [b"{", b"\xff", b'{"users": ["\\ud800"]}', b"9" * 5000, b"[]"])
@@ -238,5 +240,6 @@ def test_the_document_of_the_interface(server):
         "/readyz",
     }
     assert document["components"]["schemas"]["ListBody"]["examples"]
+    assert "400" in document["paths"]["/recommend"]["post"]["responses"]
     assert document["paths"]["/models/reload"]["post"]["security"] == [{"admin": []}]
     assert "security" not in document["paths"]["/healthz"]["get"]

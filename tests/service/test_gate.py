@@ -75,11 +75,12 @@ def test_the_log_tells_neither_ids_nor_events_nor_tokens(start):
 
 def test_an_unexpected_error_is_told_to_the_log_only(server, monkeypatch):
     def fail(*arguments):
-        raise ZeroDivisionError("of user u3")
+        raise ZeroDivisionError("of user u" + str(3))
 
     monkeypatch.setattr(server.service.models, "get", fail)
     assert server.refused(server.get("/similar/101", status=500)).endswith("its log says why")
     assert "ZeroDivisionError" in server.logged
+    assert "u3" not in server.logged
 
 
 def test_a_quiet_log_still_tells_of_errors_and_reloads(start, monkeypatch):
@@ -143,6 +144,25 @@ def test_an_answer_that_does_not_come_in_time(make, monkeypatch):
     asyncio.run(answer)
     assert sent[0]["status"] == 503
     assert (b"retry-after", b"1") in sent[0]["headers"]
+
+
+def test_who_waits_when_the_server_ends_is_told(make, monkeypatch):
+    async def never(*arguments):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("cigf.service.routes.asyncio.to_thread", never)
+
+    async def ask_and_end():
+        answer, sent = call(app_of(make()), "/similar/101")
+        task = asyncio.create_task(answer)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await task
+        return sent
+
+    start, body = asyncio.run(ask_and_end())
+    assert start["status"] == 503
+    assert b"the server is stopping" in body["body"]
 
 
 def test_a_reload_takes_as_long_as_it_takes(make, monkeypatch):

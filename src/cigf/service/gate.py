@@ -96,16 +96,23 @@ class Gate:
             await problem(*refusal)(scope, receive, send)
             return
         # What an admin asks for is done even if nobody waits for it, so that it has to be told of.
-        seconds = None if scope["path"] in ADMIN else self._limits.timeout
+        seconds = self._limits.timeout
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if scope["path"] in ADMIN else seconds):
                 await self._take(exchange, receive, send)
         except TimeoutError:
             status = 503 if exchange.is_read else 408
             await self._fail(exchange, receive, send, status, f"not done within {seconds:g} s")
-        except Exception:
+        except asyncio.CancelledError:
+            # Only the end of the server cancels; what is raised on would be answered in plain text.
+            await self._fail(exchange, receive, send, 503, "the server is stopping")
+        except Exception as error:
             if self._log:
-                self._log.write("error", route=_route(scope), trace=traceback.format_exc())
+                # Without the error's own text, which may tell an id.
+                trace = "".join(traceback.format_tb(error.__traceback__))
+                self._log.write(
+                    "error", route=_route(scope), kind=type(error).__name__, trace=trace
+                )
             text = "the server failed; its log says why"
             await self._fail(exchange, receive, send, 500, text)
 

@@ -39,6 +39,7 @@ _CODES = {
     405: "method_not_allowed",
     408: "timeout",
     413: "too_large",
+    422: "invalid_request",
     429: "overloaded",
     503: "unavailable",
 }

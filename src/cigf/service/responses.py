@@ -22,6 +22,7 @@ BehaviorName = Annotated[
 ]
 
 _MEANINGS = {
+    400: "The request is not HTTP, or its body is not in UTF-8.",
     401: "The token is missing or wrong.",
     403: "Admin calls are off.",
     404: "There is no such model, item or page.",
@@ -37,7 +38,7 @@ _MEANINGS = {
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the refusals of a route: those that all routes have, and these."""
-    always = (401, 408, 413, 422, 429, 503)
+    always = (400, 401, 408, 413, 422, 429, 503)
     return {
         status: {"description": _MEANINGS[status], "model": ErrorAnswer}
         for status in sorted({*always, *statuses})

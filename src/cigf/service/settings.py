@@ -34,7 +34,7 @@ class Limits(Config):
     timeout: PositiveFloat = 10.0
     """Seconds within which a request is read and answered, except a reload."""
     keep_alive: PositiveInt = 30
-    """Seconds after which an idle connection is closed."""
+    """Seconds after which a connection is closed on which no whole header came."""
     shutdown: NonNegativeInt = 10
     """Seconds that requests in flight get when the server is told to stop."""
     remembered_events: PositiveInt = 1_000_000
