@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import pytest
 
 from cigf.inference.recommender import TrainedRecommender
@@ -31,6 +33,19 @@ def test_ids_with_slashes(start, make, tmp_path):
     assert "as %2F" in server.refused(server.get("/explain/a/b/x", status=422))
 
 
+def test_ids_that_begin_or_end_with_a_slash(start, make, tmp_path):
+    users = ["/a", "b/", "/", "l" * 250, *(f"u{row}" for row in range(4, 11))]
+    items = ["/x", "y/", "/", "m/" * 125, *(f"i{row}" for row in range(4, 7))]
+    write_artifact(tmp_path / "other", random_history(user_ids=users, item_ids=items))
+    server = start(make({"other": tmp_path / "other"}))
+    for user in users[:4]:
+        path = f"/explain/{quote(user, safe='')}"
+        assert server.get(path)["user_id"] == user
+        for item in items[:4]:
+            answer = server.get(f"{path}/{quote(item, safe='')}")
+            assert (answer["user_id"], answer["item_id"]) == (user, item)
+
+
 @pytest.mark.parametrize(
     ("path", "status", "message"),
     [
@@ -40,6 +55,7 @@ def test_ids_with_slashes(start, make, tmp_path):
         ("/explain/u3?behavior=lend", 422, "'lend'"),
         ("/explain/u3?k=0", 422, "k: Input should be greater"),
         ("/explain/u3/", 422, "item: String should have at least 1 character"),
+        ("/explain//101", 422, "user: String should have at least 1 character"),
         (f"/explain/{'x' * 200}%2F{'y' * 200}", 422, "an id has 1 to 256 characters"),
     ],
 )

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from cigf.service.answers import source
@@ -14,6 +14,15 @@ from cigf.service.waiting import wait_for
 
 _SEGMENTS = 3
 """Of a path that names an item: explain, user, item."""
+
+_Part = Annotated[
+    str,
+    Path(
+        json_schema_extra={"minLength": 1, "maxLength": LONGEST_ID},
+        openapi_examples={"one": {"value": "u17"}},
+    ),
+]
+"""One of two ids in a path; `_segments` finds where one ends, and checks them."""
 
 Paths = Annotated[int, Query(ge=1, le=100, description="Most paths that are put into words.")]
 
@@ -37,8 +46,8 @@ def add_explanations(router: APIRouter, service: RecommenderService) -> None:
     )
     async def explain_item(
         request: Request,
-        user: IdInPath,
-        item: IdInPath,
+        user: _Part,
+        item: _Part,
         k: Paths = 5,
         behavior: BehaviorName = None,
         model: ModelName = None,
@@ -65,8 +74,11 @@ def _segments(request: Request) -> list[str]:
     named = [unquote_to_bytes(part).decode(errors="replace") for part in parts]
     if len(named) >= _SEGMENTS:
         raise HTTPException(422, "user, item: write a slash within an id as %2F")
-    if not all(0 < len(each) <= LONGEST_ID for each in named):
-        raise HTTPException(422, f"user, item: an id has 1 to {LONGEST_ID} characters")
+    for name, each in zip(("user", "item"), named, strict=False):
+        if not each:
+            raise HTTPException(422, f"{name}: String should have at least 1 character")
+        if len(each) > LONGEST_ID:
+            raise HTTPException(422, f"{name}: an id has 1 to {LONGEST_ID} characters")
     return named
 
 
