@@ -13,6 +13,7 @@ from cigf.data.synthetic import generate_log
 from cigf.errors import ConfigError
 from cigf.experiment.config import ExperimentConfig, load_experiment
 from cigf.experiment.training import train_run
+from cigf.models.direct import DirectRecommender
 from cigf.models.registry import MODELS
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -125,6 +126,26 @@ def test_a_loss_can_fix_options_of_the_sampler(monkeypatch):
         load_experiment(None, ["sampling.positives_per_user=4"], "exact")
     other = load_experiment(None, ["sampling.positives_per_user=4", "model.head=ple"], "exact")
     assert other.sampling.positives_per_user == 4
+
+
+NO_NEGATIVES = "sampling.negatives_per_positive=0"
+DO_WITHOUT = {"ghcf", "autorec", "cigf-plus"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_negatives_cannot_be_left_out_where_the_loss_needs_them(name):
+    if name in DO_WITHOUT or issubclass(MODELS[name].build, DirectRecommender):
+        assert load_experiment(None, [NO_NEGATIVES], name).sampling.negatives_per_positive == 0
+        return
+    message = rf"negatives_per_positive: must be at least 1 for model '{name}' .*given was 0"
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(None, [NO_NEGATIVES], name)
+
+
+@pytest.mark.parametrize(("name", "option"), [("autorec", "objective=bpr"), ("cigf", "head=ple")])
+def test_whether_a_loss_needs_negatives_depends_on_its_options(name, option):
+    with pytest.raises(ConfigError, match="negatives_per_positive: must be at least 1"):
+        load_experiment(None, [f"model.{option}", NO_NEGATIVES], name)
 
 
 def test_a_model_can_refuse_a_dataset_before_anything_is_written(particular, tmp_path):

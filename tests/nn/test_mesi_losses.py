@@ -1,5 +1,7 @@
 """MESI's losses in one piece equal the head's scores under BPR, forward and backward."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -71,3 +73,11 @@ def test_other_numbers_than_float32_take_the_other_way():
     head, x, y, pairs = setup([3, 3, 3])
     head = head.double()
     assert head.bpr_losses(x.double(), y.double(), pairs) is None
+
+
+@pytest.mark.parametrize("short", ["rows", "positives", "negatives"])
+def test_pairs_that_lack_a_part_are_refused(short):
+    head, x, y, pairs = setup([4, 6, 2])
+    lacking = replace(pairs[1], **{short: getattr(pairs[1], short)[:0]})
+    with pytest.raises(ValueError, match=f"task 1 has .*0 {short}".replace("rows", "users")):
+        head.bpr_losses(x, y, [pairs[0], lacking, pairs[2]])

@@ -12,7 +12,12 @@ from cigf.config import Config, merge_settings, read_toml
 from cigf.errors import ConfigError, did_you_mean
 from cigf.evaluation.metrics import DEFAULT_METRICS, metric_names
 from cigf.evaluation.protocols import split_name
-from cigf.models.registry import fixed_options, model_entry, parse_model_config
+from cigf.models.registry import (
+    fixed_options,
+    model_entry,
+    needs_negatives,
+    parse_model_config,
+)
 from cigf.sampling.config import SamplingConfig
 from cigf.training.config import TrainingConfig
 
@@ -97,11 +102,18 @@ class ExperimentConfig:
             }
             for section in ("sampling", "training")
         )
+        sampled = SamplingConfig.parse(sampling, "sampling")
+        if not sampled.negatives_per_positive and needs_negatives(name, options):
+            raise ConfigError(
+                "sampling.negatives_per_positive: must be at least 1 for model "
+                f"{name!r} with these options, whose loss sets items that users chose against "
+                "items that they did not; given was 0"
+            )
         return cls(
             seed=_parse_seed(values.get("seed", 0)),
             model_name=name,
             model=options,
-            sampling=SamplingConfig.parse(sampling, "sampling"),
+            sampling=sampled,
             training=TrainingConfig.parse(training, "training"),
             data=DataConfig.parse(values.get("data", {}), "data"),
             evaluation=EvaluationConfig.parse(values.get("evaluation", {}), "evaluation"),

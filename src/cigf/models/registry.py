@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,6 +65,8 @@ class ModelEntry:
         check: Raises ConfigError where the model, with these options, cannot take a dataset.
         fixed: From the model's options to those of the sections [sampling] and [training] that
             its loss would be wrong without, in the form of `defaults`.
+        needs_negatives: Whether its loss sets positives against sampled negatives; with options
+            that fix their number at 0 it does not.
     """
 
     config: type[Config]
@@ -71,22 +74,23 @@ class ModelEntry:
     defaults: Sections = field(default_factory=dict)
     check: Callable[[Any, Dataset], None] | None = None
     fixed: Callable[[Any], Sections] | None = None
+    needs_negatives: bool = True
 
 
-_DIRECT = direct.DEFAULTS
+_direct = partial(ModelEntry, defaults=direct.DEFAULTS, needs_negatives=False)
 
 MODELS: dict[str, ModelEntry] = {
     "cigf": ModelEntry(CIGFConfig, CIGF),
-    "cigf-plus": ModelEntry(CIGFPlusConfig, CIGFPlus, cigf_plus.DEFAULTS),
-    "popularity": ModelEntry(PopularityConfig, Popularity, _DIRECT),
-    "touched-first": ModelEntry(TouchedFirstConfig, TouchedFirst, _DIRECT, check_several),
-    "touched-first-conversion": ModelEntry(
-        TouchedFirstConversionConfig, TouchedFirst, _DIRECT, check_several
+    "cigf-plus": ModelEntry(CIGFPlusConfig, CIGFPlus, cigf_plus.DEFAULTS, needs_negatives=False),
+    "popularity": _direct(PopularityConfig, Popularity),
+    "touched-first": _direct(TouchedFirstConfig, TouchedFirst, check=check_several),
+    "touched-first-conversion": _direct(
+        TouchedFirstConversionConfig, TouchedFirst, check=check_several
     ),
-    "item-knn": ModelEntry(ItemKNNConfig, ItemKNN, _DIRECT, direct.check_weights),
-    "ease": ModelEntry(EASEConfig, EASE, _DIRECT, ease.check),
-    "ials": ModelEntry(IALSConfig, IALS, _DIRECT, ials.check),
-    "bpr-mf": ModelEntry(BPRMFConfig, BPRMF, _DIRECT, check_installed),
+    "item-knn": _direct(ItemKNNConfig, ItemKNN, check=direct.check_weights),
+    "ease": _direct(EASEConfig, EASE, check=ease.check),
+    "ials": _direct(IALSConfig, IALS, check=ials.check),
+    "bpr-mf": _direct(BPRMFConfig, BPRMF, check=check_installed),
     "dmf": ModelEntry(DMFConfig, DMF, dmf.DEFAULTS),
     "autorec": ModelEntry(AutoRecConfig, AutoRec, autorec.DEFAULTS, fixed=autorec.whole_rows),
     "ngcf": ModelEntry(NGCFConfig, NGCF, ngcf.DEFAULTS, check_weights),
@@ -128,6 +132,12 @@ def fixed_options(name: str, config: Config) -> Sections:
     """Return the options of the sampler and the loop that the model, so configured, needs."""
     fixed = model_entry(name).fixed
     return fixed(config) if fixed is not None else {}
+
+
+def needs_negatives(name: str, config: Config) -> bool:
+    """Tell whether the loss of the model, so configured, needs sampled negatives."""
+    fixed = fixed_options(name, config).get("sampling", {})
+    return model_entry(name).needs_negatives and fixed.get("negatives_per_positive") != 0
 
 
 def check_model(name: str, config: Config, dataset: Dataset) -> None:

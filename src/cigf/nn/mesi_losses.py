@@ -92,6 +92,13 @@ class _Losses(torch.autograd.Function):
 
 
 def _joined(pairs: Sequence[Pairs]) -> _Drawn:
+    for task, each in enumerate(pairs):  # the kernels would read past the shorter one's end
+        lengths = len(each.rows), len(each.positives), len(each.negatives)
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                f"task {task} has {lengths[0]} users, {lengths[1]} positives and {lengths[2]} "
+                "negatives; a pair needs one of each"
+            )
     rows = torch.cat([each.rows for each in pairs])
     chosen = torch.cat([each.positives for each in pairs] + [each.negatives for each in pairs])
     borders = np.cumsum([0, *(len(each.rows) for each in pairs)])

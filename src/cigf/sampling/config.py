@@ -24,7 +24,7 @@ class SamplingConfig(Config):
     """Most positives drawn per user and behavior, with replacement; 0 takes each of her
     interactions once. By users only."""
     negatives_per_positive: NonNegativeInt = 1
-    """Negatives drawn for each positive; 0 for losses that look at all pairs."""
+    """Negatives drawn for each positive; 0 only where the model's loss needs none."""
     subgraph: SubgraphName = "none"
     """Steps see the whole graph, or a sub-graph around their users: one that grows by nodes drawn
     by how strongly the nodes in it point to them (the published one), or by sampled neighbors. By
