@@ -14,7 +14,7 @@ from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import Sizes
 from cigf.models.direct import depth_weights
 from cigf.models.registry import build_model, check_model, parse_model_config
-from cigf.models.touched_first import touched_first_factors
+from cigf.models.touched_first import conversion_order, touched_first_factors
 from cigf.ranking import SparseScorer
 from cigf.testing import DirectContract
 from cigf.testing.toy import all_scores, random_matrices, toy_dataset
@@ -90,6 +90,15 @@ def test_conversion_by_hand():
     for prior, expected in ((0.0, [1, 0, 2]), (10.0, [0, 1, 2])):
         model = fitted("touched-first-conversion", matrices, prior=prior)
         assert np.argsort(-all_scores(model, matrices, 1)[0]).tolist() == expected
+
+
+@pytest.mark.parametrize("prior", [0.2, 1.0, 10.0])
+def test_an_item_without_views_has_the_mean_rate(prior):
+    # Views 0, 10, 10 and purchases 0, 4, 1: rates none, 4/10 and 1/10, their mean 5/20.
+    views = [(u, i) for u in range(10) for i in (1, 2)]
+    buys = [(u, 1) for u in range(4)] + [(0, 2)]
+    matrices = [build_matrix(*np.array(pairs).T, (10, 3)) for pairs in (views, [(0, 0)], buys)]
+    assert conversion_order(matrices, 2, prior).tolist() == [1, 2, 0]
 
 
 @pytest.mark.parametrize(("n", "with_itself"), [(3, False), (100, True)])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.data.dataset import Dataset, Matrix, contains, pair_keys, touched_pairs
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.cooccurrence import matrices_of
@@ -101,12 +101,14 @@ def conversion_order(
     done = counts.pop(behavior)
     looked = counts[0] if counts else done
     mean = done.sum() / max(1.0, looked.sum())
-    rate = (done + prior * mean) / np.maximum(1.0, looked + prior)
+    among = looked + prior
+    # Without any of them there is no rate: 0, or what was done without a look at it.
+    rate = (done + prior * mean) / np.where(among > 0, among, 1.0)
     popular = popularity_order(interactions[behavior])
     return np.lexsort((popular, rate)).argsort()
 
 
-class TouchedFirstConfig(Config):
+class TouchedFirstConfig(ModelConfig):
     """Hyperparameters of `TouchedFirst`."""
 
     order: Order = "popularity"
