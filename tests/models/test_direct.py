@@ -153,6 +153,31 @@ def test_what_does_not_fit_is_refused():
         check_model("touched-first", parse_model_config("touched-first", {}), single)
 
 
+def bundled(l2):
+    """EASE fitted on two items that always go together, and what it should have found."""
+    generator = np.random.default_rng(0)
+    done = generator.random((499, 11)) < 0.4
+    done[:, 1] = done[:, 0]
+    matrices = [build_matrix(*np.nonzero(done), done.shape)] * 3
+    w = reference.weighted(matrices)
+    inverse = np.linalg.inv(w.T @ w + l2 * np.eye(11))
+    expected = -inverse / np.diag(inverse)
+    np.fill_diagonal(expected, 0.0)
+    return fitted("ease", matrices, l2=l2).item_weights.numpy(), expected
+
+
+@pytest.mark.parametrize("l2", [500.0, 1e-2, 3e-3, 1e-3, 1e-4])
+def test_ease_where_single_precision_does_not_do(l2):
+    """Its Cholesky factor then does not exist, or is one of rounding errors."""
+    found, expected = bundled(l2)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_ease_refuses_what_double_precision_does_not_do_either():
+    with pytest.raises(ConfigError, match=r"model\.l2: 1e-12 is too small .*; raise it"):
+        bundled(1e-12)
+
+
 @pytest.mark.parametrize("name", ["ials", "bpr-mf"])
 def test_without_the_library_it_says_what_to_install(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "implicit.cpu.als", None)
