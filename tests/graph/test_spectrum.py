@@ -46,3 +46,8 @@ def test_directions_that_are_not_there_are_zero():
 @pytest.mark.parametrize("n", [0, 3])
 def test_without_interactions_or_coordinates_there_is_nothing(n):
     assert item_coordinates(csr_array((4, 6)), n).tolist() == [[0.0] * n] * 6
+
+
+@pytest.mark.parametrize("shape", [(20, 12), (90, 130)])
+def test_no_coordinates_are_none(shape):
+    assert item_coordinates(csr_array(random_matrix(*shape)), 0).shape == (shape[1], 0)

@@ -83,6 +83,15 @@ def test_forms_of_other_sizes_share_the_rehearsals():
     assert torch.equal(*hidden)
 
 
+def test_the_network_can_do_without_coordinates():
+    matrices = random_matrices()
+    model = toy_model("cigf-plus", **{**SMALL, "n_coordinates": 0})
+    expected = reference.scores(model, matrices, 2)
+    np.testing.assert_allclose(all_scores(model, matrices), expected, rtol=1e-4, atol=1e-4)
+    batch = one_batch(matrices, sampling=model_entry("cigf-plus").defaults["sampling"])
+    assert model(BehaviorGraph.build(matrices), batch).isfinite().all()
+
+
 @pytest.mark.parametrize("n_behaviors", [1, 3])
 def test_hidden_purchases_do_not_reach_the_embeddings(n_behaviors):
     matrices = random_matrices(n_behaviors=n_behaviors)

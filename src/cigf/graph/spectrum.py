@@ -28,7 +28,7 @@ def item_coordinates(matrix: csr_array, n_coordinates: int) -> Float32[np.ndarra
     """
     n = min(n_coordinates, *matrix.shape)
     found = np.zeros((matrix.shape[1], n_coordinates), dtype=np.float32)
-    if not matrix.nnz:
+    if not n or not matrix.nnz:
         return found
     values, vectors = _leading(_normalized(matrix), n)
     coordinates = vectors * np.sqrt(values) * (values > _VANISHED * values[0])
