@@ -42,6 +42,12 @@ class Config(BaseModel):
             raise ConfigError(_explain(cls, error, section)) from None
 
 
+class ModelConfig(Config):
+    """Base of the models' sections: their numbers are finite, as JSON has no others."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
 def _explain(cls: type[BaseModel], error: ValidationError, section: str) -> str:
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]

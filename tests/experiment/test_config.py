@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,23 @@ def test_settings_are_laid_over_a_file(tmp_path):
 def test_wrong_settings_say_what_is_wrong(settings, message):
     with pytest.raises(ConfigError, match=message):
         load_experiment(None, settings)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+@pytest.mark.parametrize("name", MODELS)
+def test_options_of_models_are_finite(name, value):
+    """An artifact's manifest could not be read again."""
+    for option, field in MODELS[name].config.model_fields.items():
+        if field.annotation is float:
+            with pytest.raises(ConfigError, match=rf"model\.{option}: .*; given was {value}"):
+                load_experiment(None, [f"model.{option}={value}"], name)
+
+
+def test_weights_of_behaviors_are_finite_and_options_of_the_loop_need_not_be():
+    with pytest.raises(ConfigError, match=r"coefficients\.1: .*finite number; given was inf"):
+        load_experiment(None, ["model.coefficients=[1, inf, 1]"], "ghcf")
+    endless = ["training.divergence_factor=inf", "training.checkpoint_seconds=inf"]
+    assert load_experiment(None, endless).training.divergence_factor == inf
 
 
 def test_missing_and_broken_files(tmp_path):

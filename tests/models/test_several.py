@@ -39,3 +39,7 @@ def test_fitting_weights_pass(given):
 def test_weights_are_divided_by_their_sum():
     torch.testing.assert_close(shares((1.0, 4.0, 1.0), 3), torch.tensor([1 / 6, 4 / 6, 1 / 6]))
     torch.testing.assert_close(shares((), 4), torch.full((4,), 0.25))
+
+
+def test_weights_beyond_single_precision_have_shares_too():
+    torch.testing.assert_close(shares((1e39, 1e39, 0.0), 3), torch.tensor([0.5, 0.5, 0.0]))

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.gather_sum import gather_sum
 from cigf.losses import whole_data_square
@@ -24,7 +24,7 @@ from cigf.shapes import Batch
 Objective = Literal["square", "bpr"]
 
 
-class AutoRecConfig(Config):
+class AutoRecConfig(ModelConfig):
     """Hyperparameters of `AutoRec`."""
 
     hidden_size: PositiveInt = 500

@@ -11,14 +11,14 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy.sparse import csr_array
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.cooccurrence import matrix_of
 from cigf.models.base import Sizes
 from cigf.models.implicit_factors import ImplicitRecommender
 
 
-class BPRMFConfig(Config):
+class BPRMFConfig(ModelConfig):
     """Hyperparameters of `BPRMF`; the defaults are the library's."""
 
     embedding_size: PositiveInt = 64

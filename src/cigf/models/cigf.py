@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.gather_sum import Edges
 from cigf.graph.needed import items_of, renumbered, steps_for, worthwhile
@@ -37,7 +37,7 @@ _SENT = "item_degrees"
 HeadName = Literal["mesi", "bilinear", "shared-bottom", "mmoe", "ple"]
 
 
-class CIGFConfig(Config):
+class CIGFConfig(ModelConfig):
     """Hyperparameters of `CIGF`; the defaults are the published program's."""
 
     embedding_size: PositiveInt = 16

@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.evidence import (
     Counting,
@@ -63,7 +63,7 @@ DEFAULTS: Sections = {
 Floats = NDArray[np.float32]
 
 
-class CIGFPlusConfig(Config):
+class CIGFPlusConfig(ModelConfig):
     """Hyperparameters of `CIGFPlus`."""
 
     embedding_size: PositiveInt = 16

@@ -17,7 +17,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.data.dataset import Dataset
 from cigf.errors import ConfigError
 from cigf.graph.bipartite import BehaviorGraph
@@ -41,7 +41,7 @@ DEFAULTS: Sections = {"training": {"l2": 0.0}}
 """The original's settings for ranking do not exist."""
 
 
-class DIPNConfig(Config):
+class DIPNConfig(ModelConfig):
     """Hyperparameters of `DIPN`."""
 
     embedding_size: PositiveInt = 64

@@ -14,7 +14,7 @@ from pydantic import PositiveFloat
 from scipy.sparse import csr_array, vstack
 from torch import Tensor
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.data.dataset import Dataset, Matrix, matrix_from_parts
 from cigf.errors import ConfigError
 from cigf.graph.bipartite import BehaviorGraph
@@ -144,7 +144,7 @@ def _dense(edges: Sequence[Edges]) -> Float[Tensor, "u B I"]:
     return torch.from_numpy(np.stack([matrix_of(each).toarray() for each in edges], axis=1))
 
 
-class WeightedConfig(Config):
+class WeightedConfig(ModelConfig):
     """How much a user has to do with an item."""
 
     behavior_weights: tuple[PositiveFloat, ...] = ()

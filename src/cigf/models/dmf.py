@@ -12,7 +12,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.gather_sum import Edges, gather_sum
 from cigf.models.base import DotRecommender, Representations, Sections, Sizes, look_up
@@ -24,7 +24,7 @@ FLOOR = 1e-6
 """Predictions stay so far from 0 and from 1, where the logarithm ends."""
 
 
-class DMFConfig(Config):
+class DMFConfig(ModelConfig):
     """Hyperparameters of `DMF`; the defaults are those of the paper's public implementation."""
 
     user_layers: tuple[PositiveInt, ...] = Field(default=(512, 64), min_length=1)

@@ -15,7 +15,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.data.dataset import Dataset
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.dropout import drop_edges
@@ -38,7 +38,7 @@ DEFAULTS: Sections = {
 """The authors' setting."""
 
 
-class GHCFConfig(Config):
+class GHCFConfig(ModelConfig):
     """Hyperparameters of `GHCF`; the defaults are the published program's for Taobao."""
 
     embedding_size: PositiveInt = 64

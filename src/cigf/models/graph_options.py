@@ -2,13 +2,13 @@
 
 from pydantic import PositiveFloat
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.data.dataset import Dataset
 from cigf.graph.adjacency import GraphName
 from cigf.models.several import check_shares
 
 
-class GraphConfig(Config):
+class GraphConfig(ModelConfig):
     """Which graph is propagated over."""
 
     graph: GraphName = "target"

@@ -17,7 +17,7 @@ from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.gather_sum import Edges, gather_sum
 from cigf.losses import hinge
@@ -35,7 +35,7 @@ DEFAULTS: Sections = {
 """The authors' setting: stairs of an epoch, 40 pairs of each of 10,000 users."""
 
 
-class MATNConfig(Config):
+class MATNConfig(ModelConfig):
     """Hyperparameters of `MATN`; the defaults are the published program's."""
 
     embedding_size: PositiveInt = 8

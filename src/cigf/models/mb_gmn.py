@@ -15,7 +15,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.needed import steps_for
 from cigf.graph.propagation import Propagation, propagate_all
@@ -30,7 +30,7 @@ from cigf.ranking import Scorer
 from cigf.shapes import Batch, Nodes
 
 
-class MBGMNConfig(Config):
+class MBGMNConfig(ModelConfig):
     """Hyperparameters of `MBGMN`; the defaults are the published program's for Beibei."""
 
     embedding_size: PositiveInt = 16

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.dropout import drop_edges
 from cigf.graph.gather_sum import gather_sum
@@ -31,7 +31,7 @@ DEFAULTS: Sections = {
 """The authors' setting for Tmall: one negative for each purchase, patience of 50 epochs."""
 
 
-class MBGCNConfig(Config):
+class MBGCNConfig(ModelConfig):
     """Hyperparameters of `MBGCN`; the defaults are the published program's for Tmall."""
 
     embedding_size: PositiveInt = 64

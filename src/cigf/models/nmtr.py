@@ -15,7 +15,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.data.dataset import Dataset
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.models.base import EMBEDDINGS, Recommender, Representations, Sections, Sizes, look_up
@@ -45,7 +45,7 @@ DEFAULTS: Sections = {
 """The authors' setting: every pair of the union once, with four negatives."""
 
 
-class NMTRConfig(Config):
+class NMTRConfig(ModelConfig):
     """Hyperparameters of `NMTR`; sizes are the published program's, the equations the paper's."""
 
     embedding_size: PositiveInt = 64

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cigf.config import Config
+from cigf.config import ModelConfig
 from cigf.data.dataset import Dataset, Matrix
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.cooccurrence import matrices_of
@@ -49,7 +49,7 @@ def exact_type(largest: int) -> torch.dtype:
     return torch.float32 if largest < 1 << 24 else torch.float64
 
 
-class PopularityConfig(Config):
+class PopularityConfig(ModelConfig):
     """Hyperparameters of `Popularity`: none."""
 
 

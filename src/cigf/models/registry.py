@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from cigf.config import Config
+from cigf.config import Config, ModelConfig
 from cigf.data.dataset import Dataset
 from cigf.errors import ConfigError, did_you_mean
 from cigf.models import (
@@ -69,7 +69,7 @@ class ModelEntry:
             that fix their number at 0 it does not.
     """
 
-    config: type[Config]
+    config: type[ModelConfig]
     build: Callable[[Any, Sizes, torch.Generator], Recommender]
     defaults: Sections = field(default_factory=dict)
     check: Callable[[Any, Dataset], None] | None = None

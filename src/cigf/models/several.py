@@ -46,5 +46,5 @@ def check_shares(option: str, given: Sequence[float], dataset: Dataset) -> None:
 
 def shares(given: Sequence[float], n_behaviors: int) -> Float[Tensor, "B"]:
     """Divide weights by their sum; none given stands for equal ones."""
-    weights = torch.tensor(tuple(given) or (1.0,) * n_behaviors)
-    return weights / weights.sum()
+    weights = torch.tensor(tuple(given) or (1.0,) * n_behaviors, dtype=torch.float64)
+    return (weights / weights.sum()).float()
