@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from cigf.errors import ConfigError
 from cigf.graph.bipartite import BehaviorGraph
 from cigf.graph.cooccurrence import matrices_of
 from cigf.graph.evidence import FeatureGroup, feature_groups
 from cigf.graph.rehearsals import NOTHING
-from cigf.models.registry import model_entry
+from cigf.models.registry import model_entry, parse_model_config
 from cigf.nn.pair_terms import Term
 from cigf.testing import RecommenderContract
 from cigf.testing.toy import all_scores, one_batch, random_matrices
@@ -129,6 +130,13 @@ def test_parts_that_are_left_out_have_no_say(part):
             change(model, part, value)
         found.append(model.scorer(model.encode(graph), target).block(torch.arange(4)))
     torch.testing.assert_close(found[0], found[1])
+
+
+def test_a_part_that_is_none_is_answered_with_all_of_them():
+    with pytest.raises(ConfigError, match=r"without\.0: .*given was 'levels'") as error:
+        parse_model_config("cigf-plus", {"without": ["levels"]})
+    for part in (*get_args(FeatureGroup), *get_args(Term)):
+        assert f"'{part}'" in str(error.value)
 
 
 def change(model, part, value):

@@ -5,6 +5,7 @@ import torch
 
 from cigf.config import Config
 from cigf.errors import ConfigError
+from cigf.models.direct import WeightedConfig, check_weights
 from cigf.models.several import check_several, check_shares, shares
 from cigf.testing.toy import random_matrices, toy_dataset
 
@@ -21,9 +22,11 @@ def test_a_single_behavior_is_refused():
 
 @pytest.mark.parametrize("given", [(1.0, 2.0), (1.0, 2.0, 3.0, 4.0)])
 def test_weights_are_as_many_as_behaviors(given):
-    message = rf"model\.weights: {len(given)} values for 3 behaviors \(behavior0, behavior1"
-    with pytest.raises(ConfigError, match=message):
+    message = rf"weights: {len(given)} values for 3 behaviors \(behavior0, behavior1"
+    with pytest.raises(ConfigError, match=rf"model\.{message}.* or none for equal weights"):
         check_shares("weights", given, dataset(3))
+    with pytest.raises(ConfigError, match=rf"{message}.* or none for 1, 3, 5"):
+        check_weights(WeightedConfig(behavior_weights=given), dataset(3))
 
 
 def test_weights_are_not_all_zero():

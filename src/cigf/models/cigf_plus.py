@@ -9,7 +9,7 @@ Axes: U users, u of a batch, I items, s sampled items, B behaviors, m touched pa
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -62,6 +62,9 @@ DEFAULTS: Sections = {
 
 Floats = NDArray[np.float32]
 
+Part = Literal[FeatureGroup, Term]
+"""What can be left out; one list, so that an error names all of it."""
+
 
 class CIGFPlusConfig(ModelConfig):
     """Hyperparameters of `CIGFPlus`."""
@@ -92,7 +95,7 @@ class CIGFPlusConfig(ModelConfig):
     """Width of the two hidden layers of the networks for touched pairs."""
     n_networks: PositiveInt = 4
     """How many networks learn to rank touched pairs, each by itself; their mean score ranks."""
-    without: tuple[FeatureGroup | Term, ...] = ()
+    without: tuple[Part, ...] = ()
     """Parts that are left out, to see what they bring: `behaviors`, `items`, `users`, `nearest`
     or `coordinates` of the network's features; `core`; a new item's `popularity` or
     `nearness`; what the `level` of a list depends on."""
@@ -127,7 +130,7 @@ class CIGFPlus(Recommender):
         self.core = CIGF(core, sizes, generator)
         groups = feature_groups(sizes.n_behaviors, config.n_coordinates)
         # With one behavior alone there is nothing that the core could learn from; see _target_loss.
-        never: tuple[FeatureGroup | Term, ...] = ("core",) if sizes.n_behaviors == 1 else ()
+        never: tuple[Part, ...] = ("core",) if sizes.n_behaviors == 1 else ()
         self.terms = PairTerms(
             sizes.n_behaviors,
             [group not in config.without for group, n in groups.items() for _ in range(n)],

@@ -157,7 +157,7 @@ def check_weights(config: WeightedConfig, dataset: Dataset) -> None:
     Raises:
         ConfigError: There are more, or fewer.
     """
-    check_shares("behavior_weights", config.behavior_weights, dataset)
+    check_shares("behavior_weights", config.behavior_weights, dataset, "1, 3, 5 and so on")
 
 
 def depth_weights(given: Sequence[float], n_behaviors: int) -> tuple[float, ...]:

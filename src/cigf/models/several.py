@@ -28,8 +28,16 @@ def check_several(config: Config, dataset: Dataset) -> None:
         )
 
 
-def check_shares(option: str, given: Sequence[float], dataset: Dataset) -> None:
+def check_shares(
+    option: str, given: Sequence[float], dataset: Dataset, otherwise: str = "equal weights"
+) -> None:
     """Refuse weights of behaviors that do not fit the dataset.
+
+    Args:
+        option: Name of the option.
+        given: The weights; none are right for any dataset.
+        dataset: The dataset.
+        otherwise: What none stand for.
 
     Raises:
         ConfigError: Their number is another than the dataset's behaviors, or all are 0.
@@ -38,7 +46,7 @@ def check_shares(option: str, given: Sequence[float], dataset: Dataset) -> None:
     if given and len(given) != len(names):
         raise ConfigError(
             f"model.{option}: {len(given)} values for {len(names)} behaviors "
-            f"({', '.join(names)}); give one each, or none for equal weights"
+            f"({', '.join(names)}); give one each, or none for {otherwise}"
         )
     if given and not sum(given):
         raise ConfigError(f"model.{option}: all are 0; at least one must be positive")
