@@ -57,3 +57,7 @@ def test_every_model_that_cannot_take_the_data_is_named(small):
     with pytest.raises(ConfigError, match=r"^nmtr: .*several behaviors.*; mbgcn: .*buy alone"):
         check_entries(entries, alone)
     check_entries(entries, split)
+    both = ["sampling.subgraph=budget", "sampling.unit=interactions"]
+    entries = read_entries(["dmf", "lightgcn"], settings=both)
+    with pytest.raises(ConfigError, match=r"^dmf: .* on sub-graphs.*; lightgcn: .* around users"):
+        check_entries(entries, split)

@@ -16,6 +16,7 @@ from cigf.data.dataset_store import load_split, save_split
 from cigf.data.options import PrepareOptions
 from cigf.data.prepare import prepare
 from cigf.data.synthetic import checkerboard, generate_log
+from cigf.distributed.exchange import Ranks
 from cigf.distributed.trainer import RankTrainer
 from cigf.errors import ArtifactError, ConfigError, DataError, OutputError
 from cigf.experiment import cells, evaluating, training
@@ -54,6 +55,19 @@ class StopAt(Listener):
     def on_step(self, epoch, step, n_pairs):
         if epoch == self.epoch:
             raise KeyboardInterrupt
+
+
+class OneRank(Ranks):
+    """All that is asked of several, answered by one."""
+
+    def gather(self, *own):
+        return own
+
+    def reduce(self, table):
+        return table
+
+    def abandon(self):
+        pass
 
 
 def model_bits(run):
@@ -222,6 +236,26 @@ def test_an_old_run_survives_a_new_one_that_is_refused(dataset, tmp_path):
     with pytest.raises(ConfigError, match="device 'tpu' is unknown"):
         train_run(dataset, tmp_path / "run", quick(), device="tpu", force=True)
     assert (tmp_path / "run" / "artifact" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "ranks", "message"),
+    [
+        (["model.name=dmf", "sampling.subgraph=budget"], None, "'dmf' cannot be trained on sub-"),
+        (["sampling.subgraph=budget", "sampling.unit=interactions"], None, "grows around users"),
+        (["sampling.subgraph=budget"], OneRank(0, 1), "not supported on several ranks"),
+        (["model.name=ngcf"], OneRank(0, 1), "NGCF cannot be trained on several ranks"),
+    ],
+)
+def test_an_old_run_survives_options_that_do_not_go_together(
+    dataset, tmp_path, settings, ranks, message
+):
+    run = tmp_path / "run"
+    train_run(dataset, run, quick("training.epochs=1"))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=message):
+        train_run(dataset, run, load_experiment(None, settings), force=True, ranks=ranks)
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
 def test_a_metric_of_a_group_can_select(dataset, tmp_path):

@@ -8,8 +8,9 @@ from typing import Any
 from cigf.config import merge_settings, read_toml
 from cigf.data.splitting import Split
 from cigf.errors import ConfigError
+from cigf.experiment.checks import check_run, learned_from
 from cigf.experiment.config import DEFAULT_MODEL, ExperimentConfig
-from cigf.models.registry import check_model, model_entry
+from cigf.models.registry import model_entry
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,8 @@ def check_entries(entries: Iterable[Entry], split: Split) -> None:
     """
     refusals = []
     for entry in entries:
-        config = entry.config
-        learned = split.train if config.data.train_on == "train" else split.history("test")
         try:
-            check_model(config.model_name, config.model, learned)
+            check_run(entry.config, learned_from(split, entry.config))
         except ConfigError as error:
             refusals.append(f"{entry.name}: {error}")
     if refusals:

@@ -13,9 +13,8 @@ from cigf.data.dataset import Dataset
 from cigf.data.dataset_store import load_split
 from cigf.data.splitting import Split
 from cigf.distributed.exchange import Ranks
-from cigf.distributed.model import check_divisible
 from cigf.distributed.setting import RankSetting
-from cigf.errors import ConfigError
+from cigf.experiment.checks import check_run, learned_from
 from cigf.experiment.config import ExperimentConfig, load_experiment
 from cigf.experiment.devices import choose_device
 from cigf.experiment.evaluating import validator
@@ -24,7 +23,7 @@ from cigf.graph.bipartite import BehaviorGraph
 from cigf.inference.artifact import save_artifact
 from cigf.models.base import Memory, Recommender, Representations, Sizes
 from cigf.models.direct import DirectRecommender
-from cigf.models.registry import build_model, check_model
+from cigf.models.registry import build_model
 from cigf.sampling.build import build_sampler
 from cigf.seeding import derive_seed
 from cigf.training.checkpoints import Checkpoints
@@ -81,13 +80,12 @@ def fit_split(
         DivergedError: Training diverged.
     """
     chosen = choose_device(device)
-    learned = split.train if config.data.train_on == "train" else split.history("test")
-    check_model(config.model_name, config.model, learned)
+    learned = learned_from(split, config)
+    check_run(config, learned, on_ranks=ranks is not None)
     if ranks is not None:
         return _fit_on_ranks(split, learned, config, checkpoints, chosen, listener, ranks)
     graph = graph or BehaviorGraph.build(learned.interactions, chosen, learned.times)
     model = (start or _fresh(learned, config)).to(chosen)
-    _check_subgraphs(model, config)
     validate = validator(split, config, graph) if config.data.train_on == "train" else None
     checkpointed = Checkpoints(checkpoints, _fingerprint(learned, config))
     result = _fit(model, learned, config, graph, validate, checkpointed, listener)
@@ -110,12 +108,6 @@ def _fit_on_ranks(
 ) -> Fitted:
     """Train on several ranks; every one of them returns the whole model."""
     whole = _fresh(learned, config)
-    if config.sampling.subgraph != "none":
-        raise ConfigError(
-            f"sampling.subgraph: {config.sampling.subgraph!r} is not supported on several ranks, "
-            "which share the whole graph; set it to 'none', or train without torchrun"
-        )
-    check_divisible(whole)
     setting = RankSetting(learned.interactions, ranks, device)
     model = setting.model(whole).to(device)
     graph = setting.graph
@@ -175,14 +167,6 @@ def _fit(
     return trainer.fit(model)
 
 
-def _check_subgraphs(model: Recommender, config: ExperimentConfig) -> None:
-    if config.sampling.subgraph != "none" and not model.node_tables:
-        raise ConfigError(
-            f"sampling.subgraph: model {config.model_name!r} cannot be trained on sub-graphs, "
-            "because its weights are not one row per node; set it to 'none'"
-        )
-
-
 def train_run(
     dataset: Path,
     out: Path,
@@ -226,7 +210,7 @@ def train_run(
         config = config or ExperimentConfig()
         # Whatever can be refused is refused before an old run is removed.
         choose_device(device)
-        check_model(config.model_name, config.model, split.train)
+        check_run(config, learned_from(split, config), on_ranks=ranks is not None)
         if writes:
             folder.begin(force=force)
             folder.config.write_text(config.to_toml(), encoding="utf-8")

@@ -21,6 +21,19 @@ _SAMPLERS: dict[Unit, type[UserSampler] | type[InteractionSampler]] = {
 }
 
 
+def check_sampling(config: SamplingConfig) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        ConfigError: Sub-graphs are asked for, but not batches of users.
+    """
+    if config.subgraph != "none" and config.unit != "users":
+        raise ConfigError(
+            f"sampling.subgraph: {config.subgraph!r} grows around users, but sampling.unit is "
+            f"{config.unit!r}; set it to 'users', or sampling.subgraph to 'none'"
+        )
+
+
 def build_sampler(
     interactions: Sequence[Matrix],
     config: SamplingConfig,
@@ -41,14 +54,10 @@ def build_sampler(
         on_device: Whether a GPU may hold all training pairs and draw from them itself.
 
     Raises:
-        ConfigError: Sub-graphs are asked for, but not batches of users.
+        ConfigError: As `check_sampling`.
     """
+    check_sampling(config)
     if config.subgraph != "none":
-        if config.unit != "users":
-            raise ConfigError(
-                f"sampling.subgraph: {config.subgraph!r} grows around users, but sampling.unit is "
-                f"{config.unit!r}; set it to 'users', or sampling.subgraph to 'none'"
-            )
         return SubgraphSampler(interactions, config, seed, device, learns)
     if on_device and torch.device(device).type == "cuda" and _can_draw_there(config, learns):
         return DeviceUserSampler(interactions, config, seed, device, learns)
