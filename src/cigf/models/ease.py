@@ -132,9 +132,9 @@ def _inverse(
         P, or None where rounding errors spoil it.
     """
     # It takes long to import, and no other model needs it.
-    from scipy.linalg import get_lapack_funcs
+    from scipy.linalg.lapack import dpotrf, dpotri, spotrf, spotri
 
-    potrf, potri = get_lapack_funcs(("potrf", "potri"), dtype=kind)
+    potrf, potri = (spotrf, spotri) if kind == np.float32 else (dpotrf, dpotri)
     exact = weighted.astype(kind)
     gram = np.asfortranarray((exact.T @ exact).toarray(order="F"), kind)
     gram[np.diag_indices_from(gram)] += kind.type(l2)
