@@ -8,6 +8,7 @@ from socket import socket
 from threading import Thread
 
 import pytest
+import torch
 from torch import distributed
 
 from cigf.distributed import launch as module
@@ -51,6 +52,15 @@ def test_numbers_must_be_possible(change):
     ((name, value),) = change.items()
     with pytest.raises(ConfigError, match=rf"environment: .*{name} {value}.* from 0 to WORLD_SIZE"):
         Launch.of({**ENVIRONMENT, **change})
+
+
+def test_each_rank_of_a_machine_needs_a_gpu(monkeypatch):
+    found = Launch.of(ENVIRONMENT)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert module._own_gpu(found) == 1
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=r"rank 3 is number 1 .* has 1 GPU: .* --device cpu"):
+        module._own_gpu(found)
 
 
 @pytest.mark.parametrize("rank", [0, 1])  # the one that waits, the one that comes

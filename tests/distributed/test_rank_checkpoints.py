@@ -6,12 +6,14 @@ import pytest
 import torch
 from on_threads import on_threads
 from torch import distributed
+from torch.distributed.checkpoint.api import CheckpointException
 
+from cigf.distributed import checkpoints as module
 from cigf.distributed.checkpoints import RankCheckpoints
 from cigf.distributed.exchange import GroupRanks
 from cigf.distributed.model import RankModel
 from cigf.distributed.partition import Partition
-from cigf.errors import OutputError
+from cigf.errors import OutputError, RankLostError
 from cigf.models.base import Sizes
 from cigf.models.registry import build_model, parse_model_config
 from cigf.storage import write_json
@@ -56,15 +58,55 @@ def ranks():
     distributed.destroy_process_group()
 
 
-def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(ranks, tmp_path, monkeypatch):
+@pytest.fixture
+def part(ranks):
     matrices = random_matrices(n_users=5, n_items=7)
     sizes = Sizes(5, 7, len(matrices))
     model = build_model("lightgcn", parse_model_config("lightgcn", {"embedding_size": 3}), sizes, 0)
-    part = RankModel(model, Partition.by_edges(matrices, 1), ranks)
+    return RankModel(model, Partition.by_edges(matrices, 1), ranks)
+
+
+LOST = RankLostError("told to stop")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (RuntimeError("[pair.cc:553] Connection closed by peer"), RankLostError),
+        (CheckpointException("", {0: (OSError(), None), 1: (LOST, None)}), RankLostError),
+        (CheckpointException("", {1: (KeyboardInterrupt(), None)}), KeyboardInterrupt),
+    ],
+)
+def test_a_rank_that_ends_while_a_checkpoint_is_shared(
+    ranks, part, tmp_path, monkeypatch, wrong, told
+):
+    checkpoints = RankCheckpoints(tmp_path, "mine", ranks)
+    checkpoints.save_best(Progress(epoch=1), part)
+
+    def broken(state, **options):
+        raise wrong
+
+    for name, work in (
+        ("save", lambda: checkpoints.save_best(Progress(epoch=2), part)),
+        ("load", lambda: checkpoints.restore_best(part)),
+    ):
+        monkeypatch.setattr(module, name, broken)
+        with pytest.raises(told):
+            work()
+
+
+def test_checkpoints_make_no_group_of_their_own(ranks, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    before = len(distributed.distributed_c10d._world.pg_map)
+    assert RankCheckpoints(tmp_path, "mine", ranks)._mesh.size() == 1
+    assert len(distributed.distributed_c10d._world.pg_map) == before
+
+
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(ranks, part, tmp_path, monkeypatch):
     checkpoints = RankCheckpoints(tmp_path, "mine", ranks)
     checkpoints.save_best(Progress(epoch=1), part)
     before = {name: x.clone() for name, x in part.state().items()}
-    model.user_embedding.data.add_(1.0)
+    part.inner.user_embedding.data.add_(1.0)
 
     def full(tensors, metadata=None):
         raise OSError(28, "No space left on device")

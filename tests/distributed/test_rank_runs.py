@@ -137,6 +137,18 @@ def test_damaged_shards(killed, tmp_path):
         find_shards(target, "last")
 
 
+@pytest.mark.parametrize("name", ["last", "best"])
+@pytest.mark.parametrize("missing", [0, 1])
+def test_missing_shards(killed, tmp_path, name, missing):
+    target = copied(killed[0], tmp_path / "run") / "checkpoints"
+    found = find_shards(target, name)
+    files = sorted(found.path.iterdir())
+    assert len(files) == 2
+    files[missing].unlink()
+    with pytest.raises(ArtifactError, match=r"not a readable checkpoint \(a file is missing: "):
+        read_shards(found)
+
+
 def test_evaluating_and_recommending_are_shared(alone, tmp_path):
     run("evaluate", alone, "--per-user", tmp_path / "one.parquet")
     wanted = RunFolder(alone).evaluation.read_text()

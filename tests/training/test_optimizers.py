@@ -5,8 +5,10 @@ import math
 import pytest
 
 from cigf.errors import ConfigError
+from cigf.models.base import Sizes
+from cigf.models.registry import build_model, parse_model_config
 from cigf.training.config import TrainingConfig
-from cigf.training.optimizers import learning_rate
+from cigf.training.optimizers import build_optimizer, learning_rate
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,14 @@ from cigf.training.optimizers import learning_rate
 def test_learning_rate_of_a_step(options, step, expected):
     config = TrainingConfig(learning_rate=0.1, **options)
     assert learning_rate(config, step, 100) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("device", "fused"), [("cpu", True), ("meta", False)])
+def test_adagrad_is_in_one_pass_where_every_pytorch_has_it(device, fused):
+    config = parse_model_config("lightgcn", {"embedding_size": 3})
+    model = build_model("lightgcn", config, Sizes(5, 7, 1), 0).to(device)
+    optimizer = build_optimizer(model, TrainingConfig(optimizer="adagrad"))
+    assert optimizer.defaults["fused"] == fused
 
 
 def test_unknown_optimizer_is_refused():

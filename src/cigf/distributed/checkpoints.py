@@ -7,23 +7,26 @@ import inspect
 import json
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
 
 from cigf.distributed.exchange import Ranks
 from cigf.distributed.model import RankModel
 from cigf.distributed.partition import Rows
-from cigf.errors import OutputError
+from cigf.errors import OutputError, RankLostError
 from cigf.storage import write_json
 from cigf.training.checkpoints import (
     FORMAT,
@@ -110,7 +113,8 @@ class RankCheckpoints(Checkpoints):
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "TypedStorage is deprecated")  # PyTorch 2.8's own
-                save(state, storage_writer=writer)
+                with self._engine():
+                    save(state, storage_writer=writer)
         except CheckpointException as error:  # on all ranks, whichever it was
             raise OutputError(
                 f"{target}: the checkpoint cannot be written ({first_reason(error)}); the one "
@@ -120,6 +124,7 @@ class RankCheckpoints(Checkpoints):
         if self._ranks.rank == 0:
             about = {"format": str(FORMAT), "fingerprint": self._fingerprint}
             values = {**about, "progress": asdict(progress), "folder": target.name}
+            values["tensors"] = {key: list(each.shape) for key, each in state.items()}
             write_json(pointer(self._folder, name), values)
             forget_shards(self._folder, name, keep=target.name)
             self._path(name).unlink(missing_ok=True)
@@ -154,7 +159,7 @@ class RankCheckpoints(Checkpoints):
 
     def _read(self, found: ShardFolder, tables: "_Tables") -> dict[str, Tensor]:
         """Read even parts of tables, and all else whole."""
-        with explain_damage(found.path):
+        with explain_damage(found.path), self._engine():
             reader, known = open_shards(found)
             state: dict[str, Tensor] = {}
             for key, each in known.items():
@@ -179,7 +184,7 @@ class RankCheckpoints(Checkpoints):
     def _sharded(self, part: Tensor, shape: torch.Size) -> DTensor:
         stride = torch.empty(shape, device="meta").stride()
         return DTensor.from_local(
-            part, self._mesh(), [Shard(0)], run_check=False, shape=shape, stride=stride
+            part, self._mesh, [Shard(0)], run_check=False, shape=shape, stride=stride
         )
 
     def _own_rows(self, read: Tensor, rows: Rows | None) -> Tensor:
@@ -194,8 +199,31 @@ class RankCheckpoints(Checkpoints):
         (table,) = self._ranks.gather(padded)
         return rows.share(self._ranks.rank, table[:n])
 
+    @cached_property
     def _mesh(self) -> DeviceMesh:
-        return init_device_mesh("cpu", (self._ranks.size,))
+        # Of the group that there is: where PyTorch sees a GPU, each other mesh makes a group of its
+        # own, with threads and open files that stay.
+        assert distributed.group.WORLD is not None
+        return DeviceMesh.from_group(distributed.group.WORLD, "cpu")
+
+    @contextmanager
+    def _engine(self) -> Iterator[None]:
+        """Let PyTorch's own exchange work; there too, the loss of a rank is told as such."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise RankLostError(
+                f"rank {self._ranks.rank} of {self._ranks.size} has lost another rank while they "
+                f"shared a checkpoint ({reason})"
+            ) from error
+        except CheckpointException as error:
+            for each, _ in error.failures.values():
+                if isinstance(each, RankLostError | KeyboardInterrupt):
+                    raise each from None
+            raise
 
 
 def _bounds(n: int, ranks: Ranks) -> tuple[int, int]:

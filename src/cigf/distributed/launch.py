@@ -116,6 +116,7 @@ def open_ranks(launch: Launch, device: torch.device | None = None) -> Iterator[R
         device: What is computed on; None: the CPU.
 
     Raises:
+        ConfigError: There are fewer GPUs than ranks.
         RankLostError: Another rank has ended.
         QuietError: The run cannot go on, and rank 0 tells why.
     """
@@ -124,7 +125,7 @@ def open_ranks(launch: Launch, device: torch.device | None = None) -> Iterator[R
         store = _store(launch)
         _raise_on_sigterm()
         if on_gpu:
-            torch.cuda.set_device(launch.local_rank)
+            torch.cuda.set_device(_own_gpu(launch))
         with _nothing_printed():
             distributed.init_process_group(
                 "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
@@ -151,6 +152,22 @@ def open_ranks(launch: Launch, device: torch.device | None = None) -> Iterator[R
         raise
     finally:
         _close()
+
+
+def _own_gpu(launch: Launch) -> int:
+    """Return the number of this rank's GPU.
+
+    Raises:
+        ConfigError: There are fewer GPUs than ranks of this machine.
+    """
+    n_gpus = torch.cuda.device_count()
+    if launch.local_rank >= n_gpus:
+        raise ConfigError(
+            f"rank {launch.rank} is number {launch.local_rank} (from 0) of this machine, which has "
+            f"{n_gpus} GPU{'s' * (n_gpus != 1)}: each rank needs one of its own; start fewer "
+            "processes on it (torchrun --nproc-per-node), or pass --device cpu"
+        )
+    return launch.local_rank
 
 
 @contextmanager

@@ -36,7 +36,10 @@ def build_optimizer(model: Recommender, config: TrainingConfig) -> torch.optim.O
     ]
     groups = [group for group in groups if group["params"]]
     build = _OPTIMIZERS[config.optimizer]
-    return build(groups, lr=config.learning_rate, fused=True)
+    # PyTorch 2.8 has Adagrad in one pass on the CPU only.
+    on_cpu = all(p.device.type == "cpu" for p in model.parameters())
+    fused = on_cpu or config.optimizer != "adagrad"
+    return build(groups, lr=config.learning_rate, fused=fused)
 
 
 Schedule = Callable[[TrainingConfig, int, int], float]

@@ -1,6 +1,6 @@
 """Checkpoints in several files: what the ranks of a run wrote, each its part of every table.
 
-    <name>-shards.json      format, fingerprint, progress, and the folder's name
+    <name>-shards.json      format, fingerprint, progress, the folder's name and tensors' shapes
     <name>-<epoch>-<step>/  safetensors files, written by torch.distributed.checkpoint
 
 Tables are in the nodes' own order and cut evenly, whatever the ranks hold themselves: so any number
@@ -9,6 +9,7 @@ count: a run killed at any moment leaves the one before it whole.
 """
 
 import json
+import math
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -94,11 +95,20 @@ def read_shards(found: ShardFolder) -> dict[str, Tensor]:
 
 
 def open_shards(found: ShardFolder) -> tuple[Any, dict[str, Any]]:
-    """Return the reader of a checkpoint, and the metadata (size, properties) of its tensors."""
+    """Return the reader of a checkpoint, and the metadata (size, properties) of its tensors.
+
+    Raises:
+        ValueError: A part of a tensor is in no file, which reading would leave as it was in memory.
+    """
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 
     reader = HuggingFaceStorageReader(str(found.path))
-    return reader, dict(reader.read_metadata().state_dict_metadata)
+    known = dict(reader.read_metadata().state_dict_metadata)
+    for name, shape in found.metadata.get("tensors", {}).items():
+        chunks = getattr(known.get(name), "chunks", ())
+        if sum(math.prod(chunk.sizes) for chunk in chunks) != math.prod(shape):
+            raise ValueError(f"a file is missing: {name} is not whole")
+    return reader, known
 
 
 class explain_damage:  # used as a function
